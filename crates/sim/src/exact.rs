@@ -1,0 +1,157 @@
+//! Exact arithmetic on decimals of eight places, as integers of 1e-8 and as `Decimal`.
+//! No f64 may decide a money question here: f64 leaves this file only as a correctly rounded result.
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+/// Decimal places of every price, quantity and money column.
+pub const PLACES: u32 = 8;
+/// One, in units of 1e-8.
+pub const ONE_E8: i64 = 100_000_000;
+/// First magnitude that DECIMAL(20,8) cannot hold, in units of 1e-8 (10^12).
+pub const LIMIT_E8: i128 = 100_000_000_000_000_000_000;
+
+/// `units` of 1e-8 as a `Decimal`.
+///
+/// # Panics
+/// When `units` is beyond 96 bits, far past [`LIMIT_E8`]: callers check the limit first.
+#[must_use]
+pub fn decimal(units: i128) -> Decimal {
+    Decimal::from_i128_with_scale(units, PLACES)
+}
+
+/// `value` in units of 1e-8, rounded half-even; `None` at or beyond DECIMAL(20,8).
+#[must_use]
+pub fn units(value: Decimal) -> Option<i128> {
+    let rounded = round_half_even(value);
+    let shift = PLACES - rounded.scale().min(PLACES);
+    let units = rounded.mantissa().checked_mul(10_i128.pow(shift))?;
+    (units.abs() < LIMIT_E8).then_some(units)
+}
+
+/// `value` rounded half-even to eight places.
+#[must_use]
+pub fn round_half_even(value: Decimal) -> Decimal {
+    value.round_dp_with_strategy(PLACES, RoundingStrategy::MidpointNearestEven)
+}
+
+/// `num / den` rounded half-even to an integer; `den > 0`.
+#[must_use]
+pub fn div_half_even(num: i128, den: i128) -> i128 {
+    debug_assert!(den > 0);
+    let quotient = num.div_euclid(den);
+    let remainder = num.rem_euclid(den);
+    match (remainder * 2).cmp(&den) {
+        std::cmp::Ordering::Less => quotient,
+        std::cmp::Ordering::Greater => quotient + 1,
+        std::cmp::Ordering::Equal => quotient + (quotient & 1),
+    }
+}
+
+/// The double nearest to `num / den` (ties to even); `den != 0`.
+///
+/// Both as exact integers, so the result is rounded once whatever their size.
+#[must_use]
+pub fn ratio(num: i128, den: i128) -> f64 {
+    const EXACT: u128 = 1 << 53;
+    let negative = (num < 0) != (den < 0);
+    let (n, d) = (num.unsigned_abs(), den.unsigned_abs());
+    let magnitude = if n <= EXACT && d <= EXACT { n as f64 / d as f64 } else { wide_ratio(n, d) };
+    if negative { -magnitude } else { magnitude }
+}
+
+/// Long division to 55 significant bits with a sticky bit; the cast to f64 then rounds once, to even.
+fn wide_ratio(n: u128, d: u128) -> f64 {
+    if n == 0 {
+        return 0.0;
+    }
+    let mut quotient = n / d;
+    let mut remainder = n % d;
+    let mut exponent = 0_i32;
+    while quotient < 1 << 55 && remainder != 0 {
+        // d < 2^127 because it came from an i128, so the doubled remainder fits.
+        remainder <<= 1;
+        quotient = (quotient << 1) | u128::from(remainder >= d);
+        if remainder >= d {
+            remainder -= d;
+        }
+        exponent -= 1;
+    }
+    if remainder != 0 {
+        quotient |= 1;
+    }
+    quotient as f64 * 2_f64.powi(exponent)
+}
+
+/// Units of 1e-8 as the double nearest to the decimal they stand for.
+#[must_use]
+pub fn to_f64(units: i128) -> f64 {
+    ratio(units, i128::from(ONE_E8))
+}
+
+/// A double as the shortest decimal that reads back as the same double; `None` if not finite or too large.
+#[must_use]
+pub fn shortest_decimal(value: f64) -> Option<Decimal> {
+    if !value.is_finite() {
+        return None;
+    }
+    let text = format!("{value:e}");
+    Decimal::from_scientific(&text).ok()
+}
+
+/// Floor of `equity * fraction / (price * (1 + fee))` in units of 1e-8, every operand in units of 1e-8.
+/// `None` when the intermediate product would not fit 128 bits.
+#[must_use]
+pub fn floor_affordable(
+    equity: i128,
+    fraction: i128,
+    price: i128,
+    one_plus_fee: i128,
+) -> Option<i128> {
+    let numerator = equity.checked_mul(fraction)?.checked_mul(i128::from(ONE_E8))?;
+    let denominator = price.checked_mul(one_plus_fee)?;
+    (denominator > 0).then(|| numerator.div_euclid(denominator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratio_is_rounded_once() {
+        assert_eq!(ratio(1, 3), 1.0 / 3.0);
+        assert_eq!(ratio(-1, 3), -1.0 / 3.0);
+        // 9007199254740993 / 1 lies half way between two doubles: ties to even.
+        assert_eq!(ratio((1 << 53) + 1, 1), 9_007_199_254_740_992.0);
+        assert_eq!(ratio((1 << 53) + 3, 1), 9_007_199_254_740_996.0);
+        assert_eq!(ratio(i128::MAX, i128::MAX - 1), 1.0);
+        let text: f64 = "123456789012.12345678".parse().unwrap();
+        assert_eq!(to_f64(12_345_678_901_212_345_678), text);
+        assert_eq!(to_f64(0), 0.0);
+    }
+
+    #[test]
+    fn halves_go_to_even() {
+        assert_eq!(div_half_even(5, 2), 2);
+        assert_eq!(div_half_even(7, 2), 4);
+        assert_eq!(div_half_even(-5, 2), -2);
+        assert_eq!(div_half_even(-7, 2), -4);
+        assert_eq!(div_half_even(-1, 3), 0);
+    }
+
+    #[test]
+    fn units_round_and_refuse() {
+        let d = |s: &str| s.parse::<Decimal>().unwrap();
+        assert_eq!(units(d("0.000000005")), Some(0));
+        assert_eq!(units(d("0.000000015")), Some(2));
+        assert_eq!(units(d("999999999999.99999999")), Some(LIMIT_E8 - 1));
+        assert_eq!(units(d("1000000000000")), None);
+        assert_eq!(decimal(150_000_000), d("1.5"));
+    }
+
+    #[test]
+    fn shortest_decimal_keeps_what_a_person_typed() {
+        assert_eq!(shortest_decimal(0.1).unwrap().to_string(), "0.1");
+        assert_eq!(shortest_decimal(1e-7).unwrap().to_string(), "0.0000001");
+        assert_eq!(shortest_decimal(f64::NAN), None);
+    }
+}
