@@ -3,5 +3,16 @@
 
 pub mod bars;
 pub mod exact;
+mod fill;
+mod guard;
+mod ledger;
+pub mod metrics;
+pub mod order;
 pub mod params;
+pub mod rules;
+mod run;
+pub mod strategy;
 pub mod timeframe;
+
+pub use ledger::Position;
+pub use run::{DayMark, Failure, Run, run};

@@ -1,1 +1,5 @@
-//! stub
+//! The outside world: every byte of SQL, every file of bars and every frame.
+//! Nothing here prints, exits or decides what a number means.
+
+pub mod progress;
+pub mod row;
