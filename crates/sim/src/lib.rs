@@ -3,5 +3,7 @@
 
 pub mod bars;
 pub mod exact;
+pub mod expr;
+pub mod indicator;
 pub mod params;
 pub mod timeframe;
