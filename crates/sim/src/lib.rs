@@ -3,8 +3,10 @@
 
 pub mod bars;
 pub mod exact;
+pub mod expr;
 mod fill;
 mod guard;
+pub mod indicator;
 mod ledger;
 pub mod metrics;
 pub mod order;
