@@ -1,4 +1,4 @@
-//! The one integration binary of the workspace: its table of contents.
+//! Tests of the whole, in one binary: the table of contents.
 //! A test lives in the module it belongs to; nothing but modules may be named here.
 #![expect(
     clippy::expect_used,
