@@ -101,7 +101,9 @@ fn the_code_map_is_the_tree() {
         let named = map.contains(file)
             || (!code && map.iter().any(|entry| entry.ends_with('/') && file.starts_with(entry)));
         if !named {
-            faults.push(format!("{file} is not in the map: add \"- `{file}` what it holds\""));
+            let text = read(file);
+            let what = first_sentence(&text);
+            faults.push(format!("not in the map; add, in your words: - `{file}` {what}"));
         }
     }
     for entry in map.iter().filter(|entry| !files.iter().any(|file| file.starts_with(*entry))) {
@@ -392,6 +394,12 @@ fn code_map(text: &str) -> BTreeSet<String> {
         .filter_map(|line| line.trim_start().strip_prefix("- `")?.split_once('`'))
         .map(|(path, _)| path.to_owned())
         .collect()
+}
+
+/// What a file says of itself: its first line's first sentence, without the comment's sign.
+fn first_sentence(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches(['/', '!', '#', '-', ' ']).split(". ").next().unwrap_or_default()
 }
 
 /// Name and number of lines of each function, in code as rustfmt leaves it: a function begins at a line
