@@ -4,6 +4,8 @@
 
 // What the numbers mean, case by case, for a person to read.
 mod golden;
+// What holds for any bars, any script and any rules.
+mod laws;
 // Metrics worked out by hand, the traps that peers fall into among them.
 mod metric_cases;
 // A strategy that follows a script, and bars from a small table.
