@@ -163,4 +163,11 @@ proptest! {
             prop_assert!((a - b).abs() <= 1e-14 * 9.3e10_f64.max(*b), "{} {}", a, b);
         }
     }
+
+    #[test]
+    fn ratios_are_rounded_once(num in any::<i128>(), cut in 0_u32..127, places in 0_u32..38) {
+        let num = num >> cut;
+        let read: f64 = format!("{num}e-{places}").parse().unwrap();
+        prop_assert_eq!(sim::exact::ratio(num, 10_i128.pow(places)), read);
+    }
 }

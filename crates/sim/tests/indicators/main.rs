@@ -1,6 +1,8 @@
 //! Tests of expressions and indicators through the crate's public door.
 //! No private item may be reached from here.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail on its own input")]
+
 mod golden;
 mod laws;
 mod meaning;
