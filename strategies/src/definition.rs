@@ -187,6 +187,16 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(allowed)
 }
 
+/// Whether rules can mention a parameter of this name.
+fn is_parameter(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let taken = ["and", "or", "not", "true", "false"].contains(&name);
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(allowed)
+        && !taken
+        && name.parse::<Column>().is_err()
+}
+
 fn toml_error(error: &toml::de::Error, text: &str, origin: &str) -> FileError {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
     FileError::new(format!("{origin}:{line}: {}", error.message()))
@@ -232,6 +242,11 @@ impl Reader<'_> {
         }
         let mut parameters = Vec::new();
         for (name, form) in &file.parameters {
+            if !is_parameter(name.get_ref()) {
+                let message = format!("`{name}` cannot name a parameter", name = name.get_ref());
+                let hint = "use a-z, 0-9 and _, begin with a letter, and take no column's name";
+                return Err(self.error(name.span(), message).with_hint(hint));
+            }
             let default = self.number(form.default.span(), form.default.get_ref())?;
             let range = form.range.as_ref().map(|r| {
                 let [from, to] = r.get_ref();

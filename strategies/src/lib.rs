@@ -6,6 +6,8 @@ mod definition;
 mod error;
 mod form;
 mod ready;
+#[cfg(test)]
+mod tests;
 
 pub use definition::{Definition, Parameter};
 pub use error::FileError;
