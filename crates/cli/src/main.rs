@@ -1,1 +1,3 @@
+//! The program `backtest`: where the process begins.
+
 fn main() {}

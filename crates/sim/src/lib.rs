@@ -3,16 +3,23 @@
 
 pub mod bars;
 pub mod exact;
+pub mod expr;
 mod fill;
 mod guard;
+pub mod identity;
+pub mod indicator;
 mod ledger;
 pub mod metrics;
 pub mod order;
 pub mod params;
 pub mod rules;
 mod run;
+pub mod signals;
 pub mod strategy;
 pub mod timeframe;
+
+/// The engine's version, part of every variant's identity.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use ledger::Position;
 pub use run::{DayMark, Failure, Run, run};

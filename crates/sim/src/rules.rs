@@ -114,6 +114,33 @@ pub struct RuleError {
 }
 
 impl Rules {
+    /// Every rule by name and value, in a fixed order: what is stored with a run and hashed.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, String)> {
+        let number = |d: Decimal| d.normalize().to_string();
+        vec![
+            ("capital", number(self.capital)),
+            ("fee_bps", number(self.fee_bps)),
+            ("maker_fee_bps", number(self.maker_fee_bps)),
+            ("slippage_bps", number(self.slippage_bps)),
+            ("fill", self.fill.to_string()),
+            ("intrabar", self.intrabar.to_string()),
+            ("limit_fill", "touch".to_owned()),
+            ("lot_step", number(self.lot_step)),
+            ("tick_size", number(self.tick_size)),
+            ("min_notional", number(self.min_notional)),
+            ("leverage", "1".to_owned()),
+            ("year_days", self.year_days.to_string()),
+            ("risk_free", number(self.risk_free)),
+        ]
+    }
+
+    /// The same as one line of text.
+    pub(crate) fn canonical(&self) -> String {
+        let pairs: Vec<String> = self.named().iter().map(|(k, v)| format!("{k}={v}")).collect();
+        pairs.join(" ")
+    }
+
     /// Checks every value against what the ledger computes exactly.
     ///
     /// # Errors

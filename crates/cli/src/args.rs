@@ -1,0 +1,297 @@
+//! The command line: every command, flag and default, and nothing of what they do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rust_decimal::Decimal;
+use sim::rules::{Fill, Intrabar};
+use sim::timeframe::{Timeframe, UnknownTimeframe};
+
+use crate::when::{self, TimeRange};
+
+/// Backtest trading strategies on bars that you keep, and keep every result as rows.
+#[derive(Debug, Parser)]
+#[command(name = "backtest", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes, before or after its name.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Where bars and results are kept: `sqlite:FILE` or `postgres://…`
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite:backtest.db",
+        value_name = "URL"
+    )]
+    pub(crate) db: String,
+    /// Print one JSON document instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a synthetic year of 1-minute bars, import it and run a strategy on it
+    Demo,
+    /// Read bars from files (CSV, .gz, .zip, Parquet, Feather) into the database
+    Import(Import),
+    /// Look at the bars that are held, or write them to a file
+    #[command(subcommand)]
+    Data(Data),
+    /// Run one strategy once and keep the result
+    Run(Run),
+    /// List the results that are kept, newest first
+    List(List),
+    /// Show one result in full
+    Show {
+        /// Its id, as `backtest list` prints it
+        id: i64,
+    },
+    /// Print the trades of a result
+    Trades(Trades),
+    /// Delete results with their trades and equity
+    Delete {
+        /// Ids, as `backtest list` prints them
+        #[arg(required = true)]
+        ids: Vec<i64>,
+    },
+    /// Look at strategies, start a new one, check a file
+    #[command(subcommand)]
+    Strategy(Strategy),
+    /// Bring a server's schema up to date (an embedded file does so by itself)
+    Migrate,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// Files to read; each is imported whole or not at all
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Symbol of the bars [default: from the file's name]
+    #[arg(long)]
+    pub(crate) symbol: Option<String>,
+    /// Timeframe of the bars [default: from the file's name or its times]
+    #[arg(long, value_parser = timeframe)]
+    pub(crate) timeframe: Option<Timeframe>,
+    /// Which column is what: `time=Date,open=o,high=h,low=l,close=c,volume=v` (names, or numbers from 1)
+    #[arg(long, value_name = "MAP")]
+    pub(crate) columns: Option<store::import::ColumnMap>,
+    /// What to do when rows are bad
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub(crate) bad_rows: BadRows,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum BadRows {
+    /// Import nothing of the file and name the first bad rows
+    Refuse,
+    /// Import the good rows and write the bad ones beside the file
+    Skip,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// List what is held: symbol, timeframe, from, to, bars, gaps
+    List,
+    /// Write bars to a file, or as CSV to stdout
+    Export(Export),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    #[arg(long)]
+    pub(crate) symbol: String,
+    #[arg(long, value_parser = timeframe)]
+    pub(crate) timeframe: Timeframe,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// File to write: .csv, .csv.gz, .parquet, .feather [default: CSV to stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// A half-open range of time.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Range {
+    /// First moment, UTC, included: `2024-01-31` or `2024-01-31T12:00`
+    #[arg(long, value_parser = when::parse, value_name = "TIME")]
+    pub(crate) from: Option<i64>,
+    /// Last moment, UTC, excluded
+    #[arg(long, value_parser = when::parse, value_name = "TIME")]
+    pub(crate) to: Option<i64>,
+    /// Both at once: `20240101-20240201`, either end may be left open
+    #[arg(long, conflicts_with_all = ["from", "to"], value_name = "RANGE")]
+    pub(crate) timerange: Option<TimeRange>,
+}
+
+impl Range {
+    /// From and to, microseconds UTC, however they were given.
+    pub(crate) fn ends(self) -> (Option<i64>, Option<i64>) {
+        self.timerange.map_or((self.from, self.to), |r| (r.from_us, r.to_us))
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Name of a ready strategy, or path of a .toml file
+    pub(crate) strategy: String,
+    /// Symbol to trade [default: the strategy's first, or the only one held]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) symbol: Vec<String>,
+    /// Timeframe to trade [default: the strategy's first]; put together from a finer one when need be
+    #[arg(long, value_parser = timeframe)]
+    pub(crate) timeframe: Option<Timeframe>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Value of a parameter, such as `fast=10`
+    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<(String, Decimal)>,
+    #[command(flatten)]
+    pub(crate) rules: Rules,
+    /// Bars before the range that feed indicators only
+    #[arg(long, default_value_t = 1_000, value_name = "BARS")]
+    pub(crate) warmup: usize,
+    /// Name of the result [default: the strategy's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A note to keep with the result
+    #[arg(long)]
+    pub(crate) notes: Option<String>,
+    /// Words to find the result by
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Whose result it is
+    #[arg(long, default_value = "local")]
+    pub(crate) user: String,
+}
+
+/// Costs, fills and conventions.
+#[derive(Args, Debug)]
+pub(crate) struct Rules {
+    /// Initial capital, quote units
+    #[arg(long, default_value = "10000")]
+    pub(crate) capital: Decimal,
+    /// Fee a side of market and stop fills, basis points of notional
+    #[arg(long, default_value = "10", allow_negative_numbers = true)]
+    pub(crate) fee_bps: Decimal,
+    /// Fee a side of targets and limits, basis points [default: the same]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) maker_fee_bps: Option<Decimal>,
+    /// Slippage of market and stop fills, basis points of price
+    #[arg(long, default_value = "0", allow_negative_numbers = true)]
+    pub(crate) slippage_bps: Decimal,
+    /// When a decision fills: next_open or close
+    #[arg(long, default_value = "next_open")]
+    pub(crate) fill: Fill,
+    /// Stop and target inside one bar: worst, best or path
+    #[arg(long, default_value = "worst")]
+    pub(crate) intrabar: Intrabar,
+    /// Quantities are multiples of this
+    #[arg(long, default_value = "0.00000001")]
+    pub(crate) lot_step: Decimal,
+    /// Fill prices are multiples of this, rounded against the trader
+    #[arg(long, default_value = "0.00000001")]
+    pub(crate) tick_size: Decimal,
+    /// Entries below this notional are rejected
+    #[arg(long, default_value = "0")]
+    pub(crate) min_notional: Decimal,
+    /// Days in a year for volatility, Sharpe and Sortino
+    #[arg(long, default_value_t = 365)]
+    pub(crate) year_days: u32,
+    /// Risk-free rate, per cent a year
+    #[arg(long, default_value = "0", allow_negative_numbers = true)]
+    pub(crate) risk_free: Decimal,
+}
+
+impl Rules {
+    /// The same as the simulator takes them, not yet checked.
+    pub(crate) fn rules(&self) -> sim::rules::Rules {
+        sim::rules::Rules {
+            capital: self.capital,
+            fee_bps: self.fee_bps,
+            maker_fee_bps: self.maker_fee_bps.unwrap_or(self.fee_bps),
+            slippage_bps: self.slippage_bps,
+            fill: self.fill,
+            intrabar: self.intrabar,
+            lot_step: self.lot_step,
+            tick_size: self.tick_size,
+            min_notional: self.min_notional,
+            year_days: self.year_days,
+            risk_free: self.risk_free,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Only results of this strategy
+    #[arg(long)]
+    pub(crate) strategy: Option<String>,
+    /// Only results on this symbol
+    #[arg(long)]
+    pub(crate) symbol: Option<String>,
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Trades {
+    /// Id of the result, as `backtest list` prints it
+    pub(crate) id: i64,
+    /// How to print them
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: TradeFormat,
+    /// File to write instead of stdout (needed for parquet)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TradeFormat {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Strategy {
+    /// List the ready strategies
+    List,
+    /// Print the file of a ready strategy
+    Show { name: String },
+    /// Write a strategy file to start from
+    New {
+        /// Name of the strategy; the file is NAME.toml
+        name: String,
+    },
+    /// Check a strategy file without running it
+    Check { file: PathBuf },
+}
+
+fn timeframe(text: &str) -> Result<Timeframe, String> {
+    text.parse().map_err(|e: UnknownTimeframe| format!("{e}; {}", UnknownTimeframe::hint()))
+}
+
+fn assignment(text: &str) -> Result<(String, Decimal), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form NAME=VALUE"))?;
+    let number: Decimal =
+        value.trim().parse().map_err(|_| format!("`{value}` is not a decimal number"))?;
+    if sim::exact::units(number).is_none() || number.normalize().scale() > 8 {
+        return Err(format!("`{value}` is not a number below 10^12 with at most 8 decimals"));
+    }
+    Ok((name.trim().to_owned(), number.normalize()))
+}

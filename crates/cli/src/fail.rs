@@ -1,0 +1,98 @@
+//! How a command ends badly: one sentence, its causes, a hint, and an exit code that is documented.
+
+use std::process::ExitCode;
+
+/// Exit codes, as the README lists them. 2 is also what clap exits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// Our bug.
+    Bug = 1,
+    /// The command line asks for something that cannot be.
+    Usage = 2,
+    /// Bars or a strategy file.
+    Data = 3,
+    /// The database.
+    Database = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// An error on its way to the person.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    pub(crate) code: Code,
+    pub(crate) error: anyhow::Error,
+    pub(crate) hint: Option<String>,
+}
+
+impl Fail {
+    pub(crate) fn new(code: Code, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self::new(Code::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn data(message: impl std::fmt::Display) -> Self {
+        Self::new(Code::Data, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl std::fmt::Display for Fail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}", self.error)?;
+        let mut said = self.error.to_string();
+        for cause in self.error.chain().skip(1) {
+            let cause = cause.to_string();
+            // A cause that its parent has quoted already would only be read twice.
+            if !said.contains(&cause) {
+                write!(f, "\n  {cause}")?;
+            }
+            said = cause;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<store::Error> for Fail {
+    fn from(error: store::Error) -> Self {
+        let code = if error.is_about_data() { Code::Data } else { Code::Database };
+        let hint = error.hint();
+        Self { code, error: error.into(), hint }
+    }
+}
+
+impl From<store::import::ImportError> for Fail {
+    fn from(error: store::import::ImportError) -> Self {
+        let hint = error.hint();
+        Self { code: Code::Data, error: error.into(), hint }
+    }
+}
+
+impl From<strategies::FileError> for Fail {
+    fn from(error: strategies::FileError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { code: Code::Data, error: error.into(), hint }
+    }
+}
+
+impl From<std::io::Error> for Fail {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Code::Data, error)
+    }
+}

@@ -1,0 +1,181 @@
+//! Columns of the bars as doubles, and the sums of a column that are exact before they are rounded once.
+//! No running sum of doubles may enter: ties of two averages must be seen as ties.
+
+use std::sync::Arc;
+
+use crate::bars::{Bars, Column};
+use crate::exact;
+use crate::expr::Function;
+
+use super::volatility;
+use super::window::runs;
+
+/// Integers below this are doubles themselves, so one division of them is rounded once.
+const EXACT_DOUBLE: i64 = 1 << 53;
+
+/// `units` of 1e-8 as the double nearest to the decimal.
+fn price(units: i64) -> f64 {
+    if units < EXACT_DOUBLE {
+        units as f64 / exact::ONE_E8 as f64
+    } else {
+        exact::to_f64(i128::from(units))
+    }
+}
+
+/// A column as doubles; NaN where it has no value.
+pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
+    if let Some(prices) = bars.prices(column) {
+        return prices.iter().map(|&units| price(units)).collect();
+    }
+    match bars.extra(column) {
+        Some(units) => units.iter().map(|units| units.map_or(f64::NAN, exact::to_f64)).collect(),
+        None => super::filled(f64::NAN, bars.len()),
+    }
+}
+
+/// What is computed exactly of a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Exact {
+    Sum,
+    Mean,
+    Weighted,
+    Stddev,
+}
+
+impl Exact {
+    /// The exact form of `function`, if it has one.
+    pub(super) fn of(function: Function) -> Option<Self> {
+        Some(match function {
+            Function::Sum => Self::Sum,
+            Function::Sma => Self::Mean,
+            Function::Wma => Self::Weighted,
+            Function::Stddev => Self::Stddev,
+            _ => return None,
+        })
+    }
+}
+
+/// `op` over windows of `n` bars of `column`, run by run of its defined values.
+pub(super) fn exact(bars: &Bars, column: Column, op: Exact, n: usize, out: &mut [f64]) {
+    if let Some(prices) = bars.prices(column) {
+        return over(prices, op, n, out);
+    }
+    let Some(units) = bars.extra(column) else { return };
+    for run in runs(units.len(), |i| units[i].is_some()) {
+        // One type for a run: as i64 where all of it fits, which the exact sums do not depend on.
+        let wide: Vec<i128> = units[run.clone()].iter().flatten().copied().collect();
+        let narrow: Result<Vec<i64>, _> = wide.iter().map(|&units| i64::try_from(units)).collect();
+        match narrow {
+            Ok(narrow) => over(&narrow, op, n, &mut out[run]),
+            Err(_) => over(&wide, op, n, &mut out[run]),
+        }
+    }
+}
+
+fn over<T: Copy + Into<i128>>(x: &[T], op: Exact, n: usize, out: &mut [f64]) {
+    match op {
+        Exact::Sum => means(x, n, 1, out),
+        Exact::Mean => means(x, n, n, out),
+        Exact::Weighted => weighted(x, n, out),
+        Exact::Stddev => stddev(x, n, out),
+    }
+}
+
+/// Σ of the last `n` values / `parts`, exact until the division rounds.
+fn means<T: Copy + Into<i128>>(x: &[T], n: usize, parts: usize, out: &mut [f64]) {
+    let den = parts as i128 * i128::from(exact::ONE_E8);
+    let greatest = x.iter().map(|&units| units.into()).max().unwrap_or(0);
+    if greatest.saturating_mul(n as i128) < i128::from(EXACT_DOUBLE)
+        && den < i128::from(EXACT_DOUBLE)
+    {
+        return small_means(x, n, den as f64, out);
+    }
+    let mut sum: i128 = 0;
+    for i in 0..x.len() {
+        sum += x[i].into();
+        if i + 1 >= n {
+            out[i] = exact::ratio(sum, den);
+            sum -= x[i + 1 - n].into();
+        }
+    }
+}
+
+/// The same where every sum is a double itself: whole doubles below 2^53 add without error.
+fn small_means<T: Copy + Into<i128>>(x: &[T], n: usize, den: f64, out: &mut [f64]) {
+    let whole = |units: T| -> f64 {
+        let units: i128 = units.into();
+        units as f64
+    };
+    let mut sum = 0.0;
+    for &units in &x[..(n - 1).min(x.len())] {
+        sum += whole(units);
+    }
+    let first = (n - 1).min(x.len());
+    for ((out, &new), &old) in out[first..].iter_mut().zip(&x[first..]).zip(x) {
+        sum += whole(new);
+        *out = sum / den;
+        sum -= whole(old);
+    }
+}
+
+/// Σ of value × place (1 the oldest, `n` the newest) / (n(n + 1)/2), exact until the division rounds.
+fn weighted<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
+    let den = (n * (n + 1) / 2) as i128 * i128::from(exact::ONE_E8);
+    let (mut sum, mut weighted) = (0_i128, 0_i128);
+    for i in 0..x.len() {
+        let new: i128 = x[i].into();
+        if i < n {
+            sum += new;
+            weighted += new * (i as i128 + 1);
+        } else {
+            // Every place moves down by one, which takes each value away once, the oldest for good.
+            weighted += new * n as i128 - sum;
+            let old: i128 = x[i - n].into();
+            sum += new - old;
+        }
+        if i + 1 >= n {
+            out[i] = exact::ratio(weighted, den);
+        }
+    }
+}
+
+/// Population standard deviation: √(n Σd² − (Σd)²) / n, with d the distance from the run's first value, so that
+/// the integers stay small. A window with a distance too great for 128 bits is computed in doubles, two passes.
+fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
+    let Some(&base) = x.first() else { return };
+    let base: i128 = base.into();
+    // Below it n Σd² and (Σd)² are under (n × limit)² = 2^126.
+    let limit = (1_i128 << 63) / n as i128;
+    let distance = |i: usize| -> i128 { x[i].into() - base };
+    let scale = n as f64 * exact::ONE_E8 as f64;
+    let (mut sum, mut squares) = (0_i128, 0_i128);
+    let mut last_great = None;
+    for i in 0..x.len() {
+        let new = distance(i);
+        if new.abs() < limit {
+            sum += new;
+            squares += new * new;
+        } else {
+            last_great = Some(i);
+        }
+        if i + 1 < n {
+            continue;
+        }
+        let first = i + 1 - n;
+        out[i] = if last_great.is_some_and(|great| great >= first) {
+            in_doubles(&x[first..=i])
+        } else {
+            ((n as i128 * squares - sum * sum) as f64).sqrt() / scale
+        };
+        let old = distance(first);
+        if old.abs() < limit {
+            sum -= old;
+            squares -= old * old;
+        }
+    }
+}
+
+fn in_doubles<T: Copy + Into<i128>>(window: &[T]) -> f64 {
+    let values: Vec<f64> = window.iter().map(|&units| exact::to_f64(units.into())).collect();
+    volatility::deviation(&values, super::average::mean(&values))
+}

@@ -1,0 +1,107 @@
+//! Speed of prices: rsi, roc, macd, cci and the raw stochastic.
+//! No undefined value may enter: callers hand over runs of defined ones.
+
+use crate::bars::Bars;
+
+use super::average::{ema, mean};
+use super::trend::is_zero;
+
+/// Relative strength index as TA-Lib's: 100 × gain / (gain + loss), both Wilder averages of the steps; first
+/// value at bar `n`. Unlike there, 50 where both are 0: no strength on either side.
+pub(super) fn rsi(x: &[f64], n: usize, out: &mut [f64]) {
+    if x.len() <= n {
+        return;
+    }
+    let steps = x.windows(2).map(|pair| pair[1] - pair[0]);
+    let (gains, losses): (Vec<f64>, Vec<f64>) =
+        steps.clone().take(n).map(|step| (step.max(0.0), (-step).max(0.0))).unzip();
+    let (mut gain, mut loss) = (mean(&gains), mean(&losses));
+    out[n] = strength(gain, loss);
+    let n_real = n as f64;
+    for (out, step) in out[n + 1..].iter_mut().zip(steps.skip(n)) {
+        gain += (step.max(0.0) - gain) / n_real;
+        loss += ((-step).max(0.0) - loss) / n_real;
+        *out = strength(gain, loss);
+    }
+}
+
+/// 100 × up / (up + down); 50 where both are 0.
+pub(super) fn strength(up: f64, down: f64) -> f64 {
+    let both = up + down;
+    if is_zero(both) { 50.0 } else { 100.0 * (up / both) }
+}
+
+/// Rate of change in per cent: 100 × (x / x[n bars before] − 1); TA-Lib's 0 where that was 0.
+pub(super) fn roc(x: &[f64], n: usize, out: &mut [f64]) {
+    for (i, &value) in x.iter().enumerate().skip(n) {
+        let before = x[i - n];
+        out[i] = if before == 0.0 { 0.0 } else { (value / before - 1.0) * 100.0 };
+    }
+}
+
+/// Spans of a macd, `fast` not above `slow`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MacdSpans {
+    pub(super) fast: usize,
+    pub(super) slow: usize,
+    pub(super) signal: usize,
+}
+
+/// The macd line (fast ema − slow ema) or its signal (the line's ema) as TA-Lib's: both emas start at bar
+/// `slow − 1`, the fast one seeded with the mean of the last `fast` values there; line and signal are given
+/// from bar `slow + signal − 2` on.
+pub(super) fn macd(x: &[f64], spans: MacdSpans, line: bool, out: &mut [f64]) {
+    let MacdSpans { fast, slow, signal } = spans;
+    let first = slow + signal - 2;
+    if x.len() <= first {
+        return;
+    }
+    let mut slow_ema = vec![0.0; x.len()];
+    ema(x, slow, &mut slow_ema);
+    // The fast ema's seed ends where the slow one's does, so it runs over a shorter past.
+    let skipped = slow - fast;
+    let mut fast_ema = vec![0.0; x.len() - skipped];
+    ema(&x[skipped..], fast, &mut fast_ema);
+    let start = slow - 1;
+    let lines: Vec<f64> =
+        fast_ema[fast - 1..].iter().zip(&slow_ema[start..]).map(|(f, s)| f - s).collect();
+    if line {
+        out[first..].copy_from_slice(&lines[signal - 1..]);
+    } else {
+        ema(&lines, signal, &mut out[start..]);
+    }
+}
+
+/// Commodity channel index: (typical − its mean) / (0.015 × mean distance from that mean), typical price being
+/// (high + low + close) / 3; TA-Lib's 0 where the distance is 0. All in integers until the end, so that a flat
+/// window is exactly 0 where doubles divide one rounding error by another.
+pub(super) fn cci(bars: &Bars, n: usize, out: &mut [f64]) {
+    let sums = bars.high().iter().zip(bars.low()).zip(bars.close());
+    let thrice: Vec<i128> = sums
+        .map(|((&high, &low), &close)| i128::from(high) + i128::from(low) + i128::from(close))
+        .collect();
+    let count = n as i128;
+    let mut sum = 0_i128;
+    for i in 0..thrice.len() {
+        sum += thrice[i];
+        if i + 1 < n {
+            continue;
+        }
+        let first = i + 1 - n;
+        let strayed: i128 = thrice[first..=i].iter().map(|x| (count * x - sum).abs()).sum();
+        let own = count * thrice[i] - sum;
+        out[i] =
+            if strayed == 0 { 0.0 } else { own as f64 / (0.015 * (strayed as f64 / n as f64)) };
+        sum -= thrice[first];
+    }
+}
+
+/// Where the close stands between the lowest low and the highest high of a window, in per cent; TA-Lib's 0
+/// where they are the same.
+pub(super) fn stoch_raw(top: &[f64], bottom: &[f64], close: &[f64], out: &mut [f64]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let hundredth = (top[i] - bottom[i]) / 100.0;
+        // Undefined while the window is not full: NaN is not 0 and stays.
+        *out = if hundredth == 0.0 { 0.0 } else { (close[i] - bottom[i]) / hundredth };
+    }
+}

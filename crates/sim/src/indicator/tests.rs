@@ -1,0 +1,2 @@
+//! Tests of indicators.
+//! No file or network may enter.

@@ -1,0 +1,10 @@
+//! Tests of the whole, in one binary: the table of contents.
+//! A test lives in the module it belongs to; nothing but modules may be named here.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a helper of tests fails and talks as a test does"
+)]
+
+mod servers; // a fresh database on every backend, for the tests that need one
+mod tidy; // house rules: dependencies, code map, lengths, migration pairs, README, scripts
