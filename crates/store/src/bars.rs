@@ -1,0 +1,166 @@
+//! Writing bars and telling what bars are held. How a backend stores a bar stands in its own file.
+//! No simulation and no frame may enter.
+
+use sim::timeframe::Timeframe;
+use sqlx::{Postgres, Transaction};
+use tokio::sync::mpsc::Receiver;
+
+use crate::error::Error;
+use crate::row::BarRow;
+use crate::tx::{Arg, Conn, Mode, Row, Tx};
+use crate::{Abort, Store, postgres, sqlite};
+
+/// Most characters of a symbol, as its column takes.
+pub const MAX_SYMBOL: usize = 20;
+
+/// What was written. Rows that were there with the same values are in neither `inserted` nor `updated`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows received.
+    pub rows: u64,
+    /// Rows whose time was not stored before.
+    pub inserted: u64,
+    /// Rows that were stored with other values.
+    pub updated: u64,
+}
+
+/// One stored series of bars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub symbol: String,
+    pub timeframe: Timeframe,
+    /// Opening of the first bar, microseconds UTC.
+    pub from_us: i64,
+    /// End of the last bar, microseconds UTC.
+    pub to_us: i64,
+    pub bars: u64,
+    /// Number of stretches without bars between the first and the last.
+    pub gaps: u64,
+    /// Number of bars that these lack.
+    pub missing: u64,
+}
+
+const COUNT: &str = "SELECT count(*) AS bars FROM market_data WHERE symbol = $1 AND timeframe = $2";
+const SERIES: &str = "SELECT symbol, timeframe, min(timestamp) AS first, max(timestamp) AS last, \
+                      count(*) AS bars FROM market_data GROUP BY symbol, timeframe \
+                      ORDER BY symbol, timeframe";
+const SERIES_OF: &str = "SELECT symbol, timeframe, min(timestamp) AS first, \
+                         max(timestamp) AS last, count(*) AS bars FROM market_data \
+                         WHERE symbol = $1 GROUP BY symbol, timeframe ORDER BY timeframe";
+const SYMBOLS: &str = "SELECT DISTINCT symbol FROM market_data ORDER BY symbol";
+const GAPS_SQLITE: &str = "SELECT count(*) AS gaps FROM (SELECT timestamp - lag(timestamp) OVER \
+                           (ORDER BY timestamp) AS step FROM market_data \
+                           WHERE symbol = $1 AND timeframe = $2) WHERE step > $3";
+const GAPS_POSTGRES: &str = "SELECT count(*) AS gaps FROM (SELECT timestamp - lag(timestamp) OVER \
+                             (ORDER BY timestamp) AS step FROM market_data \
+                             WHERE symbol = $1 AND timeframe = $2) AS steps \
+                             WHERE step > $3 * INTERVAL '1 microsecond'";
+
+/// See [`Store::write_bars`].
+pub(crate) async fn write(
+    store: &Store,
+    symbol: &str,
+    timeframe: Timeframe,
+    mut batches: Receiver<Result<Vec<BarRow>, Abort>>,
+) -> Result<Written, Error> {
+    crate::limit("symbol", symbol, MAX_SYMBOL)?;
+    let name = timeframe.to_string();
+    let mut tx = store.begin_tx(Mode::Write, "writing bars").await?;
+    let now_us = tx.now_us().await?;
+    let before = prepare(&mut tx, symbol, &name).await?;
+    let (mut rows, mut staged, mut changed) = (0, 0, 0);
+    while let Some(batch) = batches.recv().await {
+        let batch = batch.map_err(Error::Aborted)?;
+        rows += batch.len() as u64;
+        let done = match &mut tx.conn {
+            Conn::Sqlite(conn) => sqlite::write_bars(conn, symbol, &name, now_us, &batch).await,
+            Conn::Postgres(conn) => {
+                staged += batch.len();
+                let full = staged >= postgres::STAGED_ROWS;
+                staged = if full { 0 } else { staged };
+                stage(conn, symbol, &name, &batch, full).await
+            }
+        };
+        changed += done.map_err(|source| tx.failed(source))?;
+    }
+    if let Conn::Postgres(conn) = &mut tx.conn {
+        let done = postgres::flush_bars(conn).await;
+        changed += done.map_err(|source| tx.failed(source))?;
+    }
+    let inserted = count(&mut tx, symbol, &name).await?.saturating_sub(before);
+    tx.commit().await?;
+    Ok(Written { rows, inserted, updated: changed.saturating_sub(inserted) })
+}
+
+/// Stages a batch on the server, and moves what is staged on when there is enough of it.
+async fn stage(
+    conn: &mut Transaction<'static, Postgres>,
+    symbol: &str,
+    timeframe: &str,
+    batch: &[BarRow],
+    full: bool,
+) -> Result<u64, sqlx::Error> {
+    postgres::copy::bars_in(conn, symbol, timeframe, batch).await?;
+    if full { postgres::flush_bars(conn).await } else { Ok(0) }
+}
+
+/// Keeps other writers of the series out and counts its bars.
+async fn prepare(tx: &mut Tx, symbol: &str, timeframe: &str) -> Result<u64, Error> {
+    if let Conn::Postgres(conn) = &mut tx.conn {
+        let done = postgres::prepare_bars(conn, symbol, timeframe).await;
+        done.map_err(|source| tx.failed(source))?;
+    }
+    count(tx, symbol, timeframe).await
+}
+
+async fn count(tx: &mut Tx, symbol: &str, timeframe: &str) -> Result<u64, Error> {
+    let row = tx.row(COUNT, &[Arg::text(symbol), Arg::text(timeframe)]).await?;
+    row.map_or(Ok(0), |row| Ok(row.int("bars")?.unsigned_abs()))
+}
+
+/// See [`Store::held`].
+pub(crate) async fn held(store: &Store) -> Result<Vec<Held>, Error> {
+    let mut tx = store.begin_tx(Mode::Read, "reading which bars are held").await?;
+    let rows = tx.rows(SERIES, &[]).await?;
+    let mut held =
+        rows.iter().filter_map(|row| series(row).transpose()).collect::<Result<Vec<_>, _>>()?;
+    for series in &mut held {
+        if series.missing == 0 {
+            continue;
+        }
+        let sql = match tx.conn {
+            Conn::Sqlite(_) => GAPS_SQLITE,
+            Conn::Postgres(_) => GAPS_POSTGRES,
+        };
+        let timeframe = series.timeframe.to_string();
+        let step = Arg::int(series.timeframe.us());
+        let row = tx.row(sql, &[Arg::text(&series.symbol), Arg::text(&timeframe), step]).await?;
+        series.gaps = row.map_or(Ok(0), |row| row.int("gaps"))?.unsigned_abs();
+    }
+    held.sort_by(|a, b| (&a.symbol, a.timeframe).cmp(&(&b.symbol, b.timeframe)));
+    Ok(held)
+}
+
+/// The series of one symbol, shortest timeframe first; gaps are not counted.
+pub(crate) async fn series_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Error> {
+    let rows = tx.rows(SERIES_OF, &[Arg::text(symbol)]).await?;
+    let mut held =
+        rows.iter().filter_map(|row| series(row).transpose()).collect::<Result<Vec<_>, _>>()?;
+    held.sort_by_key(|series| series.timeframe);
+    Ok(held)
+}
+
+pub(crate) async fn symbols(tx: &mut Tx) -> Result<Vec<String>, Error> {
+    tx.rows(SYMBOLS, &[]).await?.iter().map(|row| row.text("symbol")).collect()
+}
+
+/// A series; none where another program stored a timeframe that we do not know.
+fn series(row: &Row) -> Result<Option<Held>, Error> {
+    let Ok(timeframe) = row.text("timeframe")?.parse::<Timeframe>() else { return Ok(None) };
+    let (from_us, last_us) = (row.time("first")?, row.time("last")?);
+    let bars = row.int("bars")?.unsigned_abs();
+    let to_us = last_us + timeframe.us();
+    let missing = ((to_us - from_us) / timeframe.us()).unsigned_abs().saturating_sub(bars);
+    let symbol = row.text("symbol")?;
+    Ok(Some(Held { symbol, timeframe, from_us, to_us, bars, gaps: 0, missing }))
+}

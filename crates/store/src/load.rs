@@ -1,0 +1,375 @@
+//! Loading: which series answers a question, its rows into a frame, the frame into `sim::Bars` (hops 1 to 3).
+//! What a bucket is made of stands in `resample`; how rows come out of a backend, in its own file.
+
+mod fingerprint;
+mod scan;
+
+use std::collections::BTreeSet;
+
+use sim::bars::{Bars, BarsError, Column, Columns};
+use sim::timeframe::Timeframe;
+use tokio::sync::mpsc::Receiver;
+
+use crate::bars::{self, Held};
+use crate::cells::{Block, Scan};
+use crate::error::{Error, NoBars};
+use crate::frame::{BadCell, Frame};
+use crate::progress::Progress;
+use crate::resample::resample;
+use crate::tx::{Arg, Mode, Tx};
+use crate::{Store, row::BarRow};
+
+/// A stretch of time, microseconds UTC, half-open; `None` is an open end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    pub from_us: Option<i64>,
+    pub to_us: Option<i64>,
+}
+
+/// Which bars to load.
+#[derive(Clone, Debug)]
+pub struct LoadAsk {
+    pub symbol: String,
+    pub timeframe: Timeframe,
+    /// Bars that open at this or later are traded; microseconds UTC, `None` from the first one.
+    pub from_us: Option<i64>,
+    /// Bars that end at this or earlier are traded; microseconds UTC, `None` up to the last one.
+    pub to_us: Option<i64>,
+    /// Most bars in front of `from_us` that feed indicators only.
+    pub warmup_bars: usize,
+    /// Volumes and counts wanted besides the four prices.
+    pub columns: BTreeSet<Column>,
+}
+
+/// Bars, and what has to be known to judge them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub bars: Bars,
+    /// The stored timeframe that they were made from; the one asked for, or a divisor of it.
+    pub source_timeframe: Timeframe,
+    /// Stored bars that went into `bars`, warm-up included.
+    pub source_bars: u64,
+    /// Bars of the source timeframe that its grid has inside the traded range and the store has not.
+    pub missing_bars: u64,
+    /// Bars of warm-up (got, wanted), when there were too few.
+    pub short_warmup: Option<(usize, usize)>,
+    /// First traded bar's opening and last bar's end, when that is less than was asked for.
+    pub shorter: Option<Range>,
+    /// SHA-256 of what was read, hexadecimal.
+    pub fingerprint: String,
+}
+
+/// The series to read and the traded range on the grid of the timeframe asked for.
+struct Plan {
+    source: Timeframe,
+    /// Opening of the first traded bar and end of the last one.
+    start_us: i64,
+    end_us: i64,
+    /// First opening that is a whole bar of the timeframe asked for.
+    first_us: i64,
+}
+
+/// See [`Store::load`].
+pub(crate) async fn load(
+    store: &Store,
+    ask: &LoadAsk,
+    progress: &dyn Progress,
+) -> Result<Loaded, Error> {
+    let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
+    let series = bars::series_of(&mut tx, &ask.symbol).await?;
+    let Some(plan) = plan(&series, ask) else {
+        return Err(no_bars(&mut tx, ask, series).await?);
+    };
+    let read_from_us = warmup_start(&mut tx, ask, &plan).await?;
+    let mut columns: Vec<Column> = Column::ALL.into_iter().filter(|c| c.is_price()).collect();
+    columns.extend(ask.columns.iter().copied().filter(|c| !c.is_price()));
+    let scan = Scan {
+        symbol: ask.symbol.clone(),
+        timeframe: plan.source.to_string(),
+        from_us: read_from_us,
+        to_us: plan.end_us,
+        columns,
+    };
+    let counted = scan::count(&mut tx, &scan).await?;
+    if counted == 0 {
+        return Err(no_bars(&mut tx, ask, series).await?);
+    }
+    progress.begin("loading bars", Some(counted));
+    let frame = read(tx, scan, progress).await;
+    progress.end();
+    let frame = frame?;
+    let sent = frame.rows() as u64;
+    if sent != counted {
+        let (symbol, timeframe) = (ask.symbol.clone(), plan.source);
+        return Err(Error::RowCount { place: store.place(), symbol, timeframe, counted, sent });
+    }
+    // Buckets and fingerprint of a year of minutes are tens of milliseconds of pure computing.
+    let (place, asked) = (store.place(), ask.clone());
+    let made = tokio::task::spawn_blocking(move || finish(&place, &asked, &plan, &frame)).await;
+    match made {
+        Ok(Ok(Some(loaded))) => Ok(loaded),
+        Ok(Ok(None)) => {
+            let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
+            Err(no_bars(&mut tx, ask, series).await?)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The first opening on the grid of `timeframe` at or after `time_us`.
+fn ceil(timeframe: Timeframe, time_us: i64) -> i64 {
+    let floor = timeframe.floor(time_us);
+    if floor == time_us { floor } else { floor + timeframe.us() }
+}
+
+/// Chooses the source: the timeframe asked for if it covers the range, else the coarsest divisor that does, else the
+/// same without covering it. A bar belongs to the range if it opens and ends in it, so nothing after `to_us` leaks
+/// in. Of the source, a bar that its data begin or end inside is left out.
+fn plan(series: &[Held], ask: &LoadAsk) -> Option<Plan> {
+    let timeframe = ask.timeframe;
+    let wanted_start = ask.from_us.map(|us| ceil(timeframe, us));
+    let wanted_end = ask.to_us.map(|us| timeframe.floor(us));
+    let plans = series.iter().filter(|held| timeframe.is_multiple_of(held.timeframe)).map(|held| {
+        let (first_us, last_us) = (ceil(timeframe, held.from_us), timeframe.floor(held.to_us));
+        let start_us = wanted_start.map_or(first_us, |us| us.max(first_us));
+        let end_us = wanted_end.map_or(last_us, |us| us.min(last_us));
+        Plan { source: held.timeframe, start_us, end_us, first_us }
+    });
+    let covers = |plan: &Plan| {
+        wanted_start.is_none_or(|us| us == plan.start_us)
+            && wanted_end.is_none_or(|us| us == plan.end_us)
+    };
+    plans
+        .filter(|plan| plan.start_us < plan.end_us)
+        .max_by_key(|plan| (covers(plan), plan.source == timeframe, plan.source))
+}
+
+/// Where to start reading, so that `warmup_bars` bars come before the first traded one if the store has them.
+async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Error> {
+    const SQL: &str = "SELECT min(timestamp) AS first FROM (SELECT timestamp FROM market_data \
+                       WHERE symbol = $1 AND timeframe = $2 AND timestamp >= $3 AND timestamp < $4 \
+                       ORDER BY timestamp DESC LIMIT $5) AS before";
+    if ask.warmup_bars == 0 {
+        return Ok(plan.start_us);
+    }
+    // So many source bars fill at least so many buckets, however many are missing.
+    let ratio = ask.timeframe.us() / plan.source.us();
+    let limit = i64::try_from(ask.warmup_bars).unwrap_or(i64::MAX).saturating_mul(ratio);
+    let source = plan.source.to_string();
+    let args = [
+        Arg::text(&ask.symbol),
+        Arg::text(&source),
+        Arg::time(plan.first_us),
+        Arg::time(plan.start_us),
+        Arg::int(limit),
+    ];
+    let first = match tx.row(SQL, &args).await? {
+        Some(row) => row.opt_time("first")?,
+        None => None,
+    };
+    Ok(first.map_or(plan.start_us, |us| ask.timeframe.floor(us)))
+}
+
+/// The rows of `scan` as a frame.
+async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Frame, Error> {
+    let columns = scan.columns.clone();
+    let mut blocks = scan::start(tx, scan);
+    let mut all = Block::new(columns.len());
+    while let Some(block) = blocks.recv().await {
+        let block = block?;
+        progress.advance(block.time_us.len() as u64);
+        all.append(&block);
+    }
+    Frame::new(all.time_us, columns.into_iter().zip(all.columns))
+}
+
+/// Buckets, warm-up, fingerprint and checks; `None` when nothing is left to trade.
+fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Option<Loaded>, Error> {
+    if let Some(bad) = read.first_null()? {
+        return Err(bad_cell(place, bad));
+    }
+    let frame = if plan.source == ask.timeframe {
+        read.clone()
+    } else {
+        resample(read, ask.timeframe)?.map_err(|bad| bad_cell(place, bad))?
+    };
+    let before = frame.time_us()?.partition_point(|&us| us < plan.start_us);
+    if before == frame.rows() {
+        return Ok(None);
+    }
+    let n_warmup = before.min(ask.warmup_bars);
+    let frame = frame.from_row(before - n_warmup);
+    let first_us = frame.time_us()?[0];
+    let source = read.from_row(read.time_us()?.partition_point(|&us| us < first_us));
+    let traded = source.time_us()?.iter().filter(|&&us| us >= plan.start_us).count() as u64;
+    let grid = ((plan.end_us - plan.start_us) / plan.source.us()).unsigned_abs();
+    let shorter = Range { from_us: Some(plan.start_us), to_us: Some(plan.end_us) };
+    let is_shorter = ask.from_us.is_some_and(|us| ceil(ask.timeframe, us) < plan.start_us)
+        || ask.to_us.is_some_and(|us| ask.timeframe.floor(us) > plan.end_us);
+    Ok(Some(Loaded {
+        bars: to_bars(place, ask, n_warmup, &frame)?,
+        source_timeframe: plan.source,
+        source_bars: source.rows() as u64,
+        missing_bars: grid.saturating_sub(traded),
+        short_warmup: (n_warmup < ask.warmup_bars).then_some((n_warmup, ask.warmup_bars)),
+        shorter: is_shorter.then_some(shorter),
+        fingerprint: fingerprint::of(&source)?,
+    }))
+}
+
+fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, frame: &Frame) -> Result<Bars, Error> {
+    let prices = |column| match frame.prices(column)? {
+        Ok(prices) => Ok(prices.to_vec()),
+        Err(bad) => Err(bad_cell(place, bad)),
+    };
+    let time_us = frame.time_us()?;
+    let columns = Columns {
+        time_us: time_us.to_vec(),
+        open: prices(Column::Open)?,
+        high: prices(Column::High)?,
+        low: prices(Column::Low)?,
+        close: prices(Column::Close)?,
+        extra: frame.extra()?,
+    };
+    Bars::new(&ask.symbol, ask.timeframe, n_warmup, columns).map_err(|source| {
+        let row = match source {
+            BarsError::NotAscending { row }
+            | BarsError::OffGrid { row, .. }
+            | BarsError::Price { row, .. }
+            | BarsError::Range { row }
+            | BarsError::Negative { row, .. } => row,
+            _ => 0,
+        };
+        let (place, symbol) = (place.to_owned(), ask.symbol.clone());
+        let time_us = time_us.get(row).copied().unwrap_or_default();
+        Error::Bars { place, symbol, timeframe: ask.timeframe, time_us, source }
+    })
+}
+
+fn bad_cell(place: &str, bad: BadCell) -> Error {
+    Error::Value {
+        place: place.to_owned(),
+        table: "market_data",
+        column: bad.column.name().to_owned(),
+        given: bad
+            .value
+            .map_or_else(|| "NULL".to_owned(), |v| sim::exact::decimal(v).normalize().to_string()),
+        wanted: "a price that a simulation takes (above 0, up to 92233720368.54775807)",
+    }
+}
+
+/// What to say when there is nothing to load.
+async fn no_bars(tx: &mut Tx, ask: &LoadAsk, series: Vec<Held>) -> Result<Error, Error> {
+    let symbols = bars::symbols(tx).await?;
+    // What could have answered, the series asked for first; else whatever there is of the symbol.
+    let (mut of_symbol, others): (Vec<Held>, Vec<Held>) =
+        series.into_iter().partition(|held| ask.timeframe.is_multiple_of(held.timeframe));
+    of_symbol.sort_by_key(|held| std::cmp::Reverse(held.timeframe));
+    if of_symbol.is_empty() {
+        of_symbol = others;
+    }
+    Ok(Error::NoBars(Box::new(NoBars {
+        place: tx.place.to_string(),
+        symbol: ask.symbol.clone(),
+        timeframe: ask.timeframe,
+        from_us: ask.from_us,
+        to_us: ask.to_us,
+        of_symbol,
+        symbols,
+    })))
+}
+
+/// See [`Store::stream_rows`].
+pub(crate) async fn stream_rows(
+    store: &Store,
+    symbol: &str,
+    timeframe: Timeframe,
+    range: Range,
+) -> Result<Receiver<Result<Vec<BarRow>, Error>>, Error> {
+    let mut tx = store.begin_tx(Mode::Read, "reading bars").await?;
+    let series = bars::series_of(&mut tx, symbol).await?;
+    let Some(held) = series.iter().find(|held| held.timeframe == timeframe) else {
+        let ask = LoadAsk {
+            symbol: symbol.to_owned(),
+            timeframe,
+            from_us: range.from_us,
+            to_us: range.to_us,
+            warmup_bars: 0,
+            columns: BTreeSet::new(),
+        };
+        return Err(no_bars(&mut tx, &ask, series).await?);
+    };
+    let scan = Scan {
+        symbol: symbol.to_owned(),
+        timeframe: timeframe.to_string(),
+        from_us: range.from_us.map_or(held.from_us, |us| us.max(held.from_us)),
+        to_us: range.to_us.map_or(held.to_us, |us| us.min(held.to_us)),
+        columns: Column::ALL.to_vec(),
+    };
+    Ok(scan::start_rows(tx, scan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(timeframe: &str, from_hours: i64, to_hours: i64) -> Held {
+        let hour = 3_600_000_000;
+        Held {
+            symbol: "X".to_owned(),
+            timeframe: timeframe.parse().unwrap(),
+            from_us: from_hours * hour,
+            to_us: to_hours * hour,
+            bars: 1,
+            gaps: 0,
+            missing: 0,
+        }
+    }
+
+    /// Source, first traded opening and last end in hours.
+    fn planned(
+        series: &[Held],
+        timeframe: &str,
+        from: Option<i64>,
+        to: Option<i64>,
+    ) -> Option<(String, i64, i64)> {
+        let hour = 3_600_000_000;
+        let ask = LoadAsk {
+            symbol: "X".to_owned(),
+            timeframe: timeframe.parse().unwrap(),
+            from_us: from.map(|h| h * hour),
+            to_us: to.map(|h| h * hour),
+            warmup_bars: 0,
+            columns: BTreeSet::new(),
+        };
+        plan(series, &ask).map(|p| (p.source.to_string(), p.start_us / hour, p.end_us / hour))
+    }
+
+    #[test]
+    fn the_source_is_what_covers_the_range() {
+        let series = [held("1m", 0, 100), held("1h", 0, 50), held("4h", 20, 40)];
+        let plan = |tf, from, to| planned(&series, tf, from, to);
+        let is = |source: &str, from, to| Some((source.to_owned(), from, to));
+        assert_eq!(plan("4h", Some(20), Some(40)), is("4h", 20, 40));
+        assert_eq!(plan("4h", Some(8), Some(40)), is("1h", 8, 40), "4h begins too late");
+        assert_eq!(plan("4h", Some(8), Some(60)), is("1m", 8, 60), "1h ends too early");
+        assert_eq!(plan("4h", None, None), is("4h", 20, 40), "an open end is what is stored");
+        assert_eq!(plan("4h", Some(8), Some(200)), is("4h", 20, 40), "nothing covers it");
+        assert_eq!(plan("8h", Some(0), Some(40)), is("1h", 0, 40));
+        assert_eq!(plan("15m", Some(0), Some(1)), is("1m", 0, 1));
+        assert_eq!(plan("1s", None, None), None);
+        assert_eq!(plan("4h", Some(100), Some(200)), None);
+    }
+
+    #[test]
+    fn bars_that_the_data_or_the_range_cut_are_left_out() {
+        let is = |from, to| Some(("1h".to_owned(), from, to));
+        let series = [held("1h", 5, 50)];
+        assert_eq!(planned(&series, "4h", None, None), is(8, 48));
+        assert_eq!(planned(&series, "4h", Some(10), Some(30)), is(12, 28));
+        // 1970-01-01 was a Thursday: the first whole week opens on Monday, 96 hours later.
+        let series = [held("1h", 0, 400)];
+        assert_eq!(planned(&series, "1w", None, None), is(96, 264));
+    }
+}

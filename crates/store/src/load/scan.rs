@@ -1,0 +1,115 @@
+//! Rows out of either backend, block by block through a channel, so that a reader that is slow holds the database up
+//! and memory does not grow. What the rows are for may not enter.
+
+use sim::bars::Column;
+use sim::exact::ONE_E8;
+use sqlx::sqlite::Sqlite;
+use sqlx::{Postgres, Transaction};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use crate::cells::{Block, Scan};
+use crate::error::Error;
+use crate::row::BarRow;
+use crate::tx::{Arg, Conn, Tx};
+use crate::{postgres, sqlite};
+
+/// Blocks that wait between the database and the reader.
+const BLOCKS_AHEAD: usize = 8;
+
+const COUNT: &str = "SELECT count(*) AS bars FROM market_data WHERE symbol = $1 \
+                     AND timeframe = $2 AND timestamp >= $3 AND timestamp < $4";
+
+/// How many rows `scan` will bring.
+pub(super) async fn count(tx: &mut Tx, scan: &Scan) -> Result<u64, Error> {
+    let args = [
+        Arg::text(&scan.symbol),
+        Arg::text(&scan.timeframe),
+        Arg::time(scan.from_us),
+        Arg::time(scan.to_us),
+    ];
+    let row = tx.row(COUNT, &args).await?;
+    row.map_or(Ok(0), |row| Ok(row.int("bars")?.unsigned_abs()))
+}
+
+type Blocks = Sender<Result<Block, Error>>;
+
+/// Starts to read; an error is the last item.
+pub(super) fn start(tx: Tx, scan: Scan) -> Receiver<Result<Block, Error>> {
+    let (sender, receiver) = mpsc::channel(BLOCKS_AHEAD);
+    let Tx { conn, what, place } = tx;
+    let place = place.to_string();
+    match conn {
+        Conn::Sqlite(conn) => {
+            tokio::task::spawn_blocking(move || from_sqlite(conn, &scan, &sender, what, place));
+        }
+        Conn::Postgres(conn) => {
+            tokio::spawn(from_postgres(conn, scan, sender, what, place));
+        }
+    }
+    receiver
+}
+
+fn from_sqlite(
+    mut conn: Transaction<'static, Sqlite>,
+    scan: &Scan,
+    sender: &Blocks,
+    what: &'static str,
+    place: String,
+) {
+    let send = |block| sender.blocking_send(Ok(block)).is_ok();
+    let done = match Handle::current().block_on(conn.lock_handle()) {
+        Ok(mut locked) => sqlite::scan::scan(locked.as_raw_handle(), scan, send)
+            .map_err(|why| Error::Scan { what, place, why }),
+        Err(source) => Err(Error::Database { what, place, source }),
+    };
+    if let Err(error) = done {
+        // Nobody listens any more: there is nobody to tell.
+        let _ = sender.blocking_send(Err(error));
+    }
+}
+
+async fn from_postgres(
+    mut conn: Transaction<'static, Postgres>,
+    scan: Scan,
+    sender: Blocks,
+    what: &'static str,
+    place: String,
+) {
+    if let Err(source) = postgres::copy::bars_out(&mut conn, &scan, &sender).await {
+        // Nobody listens any more: there is nobody to tell.
+        let _ = sender.send(Err(Error::Database { what, place, source })).await;
+    }
+}
+
+/// The same as whole rows; `scan` has to ask for every column.
+pub(super) fn start_rows(tx: Tx, scan: Scan) -> Receiver<Result<Vec<BarRow>, Error>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut blocks = start(tx, scan);
+    tokio::spawn(async move {
+        while let Some(block) = blocks.recv().await {
+            if sender.send(block.map(|block| rows(&block))).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn rows(block: &Block) -> Vec<BarRow> {
+    let cell = |column: Column, row: usize| block.columns[column as usize].get(row);
+    let row = |(row, &time_us): (usize, &i64)| BarRow {
+        time_us,
+        open: cell(Column::Open, row).unwrap_or_default(),
+        high: cell(Column::High, row).unwrap_or_default(),
+        low: cell(Column::Low, row).unwrap_or_default(),
+        close: cell(Column::Close, row).unwrap_or_default(),
+        volume: cell(Column::Volume, row).unwrap_or_default(),
+        quote_volume: cell(Column::QuoteVolume, row),
+        trades_count: cell(Column::TradesCount, row)
+            .and_then(|units| i32::try_from(units / i128::from(ONE_E8)).ok()),
+        taker_buy_volume: cell(Column::TakerBuyVolume, row),
+        taker_buy_quote_volume: cell(Column::TakerBuyQuoteVolume, row),
+    };
+    block.time_us.iter().enumerate().map(row).collect()
+}

@@ -1,0 +1,262 @@
+//! The server backend: connecting, finding the edition, making what it allows, and writing bars.
+//! SQL that only PostgreSQL speaks stands here; nothing of a file may enter.
+
+pub(crate) mod copy;
+pub(crate) mod value;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Transaction};
+
+use crate::error::Error;
+use crate::schema::{self, Edition, Folder, Migrated};
+
+/// How long a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a statement waits for a lock.
+const LOCK_LIMIT: &str = "60s";
+/// Connections of one program.
+const CONNECTIONS: u32 = 8;
+/// Key of the lock that one `migrate` holds while another waits.
+const MIGRATE_KEY: i64 = 0x6261_636b_7465_7374;
+
+/// Hypertables: table, time column, and the document's chunk interval.
+const HYPERTABLES: [(&str, &str, &str); 2] =
+    [("market_data", "timestamp", "1 day"), ("backtest_trades", "entry_time", "1 month")];
+
+/// Connects, and checks that the tables are those of this program.
+pub(crate) async fn open(
+    options: PgConnectOptions,
+    place: &str,
+) -> Result<(PgPool, Edition), Error> {
+    let options = with_settings(options);
+    // One connection by hand first: the pool would hide why it got none behind a timeout.
+    let mut conn = connect(&options, place).await?;
+    let failed =
+        |source| Error::Database { what: "looking at the tables", place: place.to_owned(), source };
+    if !schema::has_list(&mut conn).await.map_err(failed)? {
+        return Err(Error::NoSchema { place: place.to_owned() });
+    }
+    schema::check(Folder::Server, &mut conn, place).await?;
+    let edition = edition(&mut conn).await.map_err(failed)?;
+    conn.close().await.map_err(failed)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(CONNECT_LIMIT)
+        .connect_lazy_with(options);
+    Ok((pool, edition))
+}
+
+fn with_settings(options: PgConnectOptions) -> PgConnectOptions {
+    let options = if options.get_application_name().is_none() {
+        options.application_name("backtest")
+    } else {
+        options
+    };
+    options.options([("lock_timeout", LOCK_LIMIT)]).disable_statement_logging()
+}
+
+async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, Error> {
+    match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(options)).await {
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(source)) => Err(connect_error(place, source)),
+        Err(_) => Err(Error::Connect {
+            place: place.to_owned(),
+            why: format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+            hint: Some("look at the host and port, and at any firewall between".to_owned()),
+            source: None,
+        }),
+    }
+}
+
+fn connect_error(place: &str, source: sqlx::Error) -> Error {
+    let (why, hint) = match &source {
+        sqlx::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                ("nothing listens there", "start the server, or look at the host and port")
+            }
+            std::io::ErrorKind::NotFound => ("there is no such socket", "look at the host"),
+            _ if error.raw_os_error().is_none() => {
+                ("the host is not known", "look at the host's name")
+            }
+            _ => ("the host cannot be reached", "look at the host, the port and the network"),
+        },
+        sqlx::Error::Tls(_) => {
+            ("no secure connection", "look at sslmode and sslrootcert of the URL")
+        }
+        sqlx::Error::Database(error) => match error.code().unwrap_or_default().as_ref() {
+            "28P01" | "28000" => (
+                "the server refused this user or password",
+                "look at the user and password of the URL, or set PGPASSWORD",
+            ),
+            "3D000" => ("there is no such database", "make it with `createdb`, or name another"),
+            "53300" => ("the server has no connection left", "try again later"),
+            "57P03" => ("the server is starting", "try again in a moment"),
+            _ => ("the server refused", "see what it says"),
+        },
+        _ => ("the connection broke off", "see whether that is a PostgreSQL server"),
+    };
+    Error::Connect {
+        place: place.to_owned(),
+        why: why.to_owned(),
+        hint: Some(hint.to_owned()),
+        source: Some(source),
+    }
+}
+
+/// Applies missing migrations, then makes what the edition allows. Two at once: the second waits, then finds it done.
+pub(crate) async fn migrate(options: PgConnectOptions, place: &str) -> Result<Migrated, Error> {
+    let options = with_settings(options);
+    let mut conn = connect(&options, place).await?;
+    let what = "waiting for another `migrate`";
+    let lock =
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATE_KEY).execute(&mut conn).await;
+    lock.map_err(|source| Error::Database { what, place: place.to_owned(), source })?;
+    let mut notes = Vec::new();
+    notes.extend(make_extension(&options, place).await?);
+    let applied = schema::run(Folder::Server, &mut conn, place).await?;
+    let failed =
+        |source| Error::Database { what: "making hypertables", place: place.to_owned(), source };
+    let edition = edition(&mut conn).await.map_err(failed)?;
+    ensure(&mut conn, edition).await.map_err(failed)?;
+    notes.extend(lacks(edition).map(str::to_owned));
+    // Closing the connection gives the lock back.
+    conn.close().await.map_err(failed)?;
+    Ok(Migrated { applied, edition, notes })
+}
+
+/// Makes the extension where the server has it; a note where it has it but we may not.
+async fn make_extension(options: &PgConnectOptions, place: &str) -> Result<Option<String>, Error> {
+    // The extension wants to be made first thing in a connection.
+    let mut conn = connect(options, place).await?;
+    let failed = |source| Error::Database {
+        what: "looking for TimescaleDB",
+        place: place.to_owned(),
+        source,
+    };
+    let state: Option<bool> = sqlx::query_scalar(
+        "SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'",
+    )
+    .fetch_optional(&mut conn)
+    .await
+    .map_err(failed)?;
+    let note = if state == Some(false) {
+        match sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut conn).await {
+            Ok(_) => None,
+            Err(error) => {
+                Some(format!("TimescaleDB is on the server but was not switched on: {error}"))
+            }
+        }
+    } else {
+        None
+    };
+    conn.close().await.ok();
+    Ok(note)
+}
+
+async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Error> {
+    let installed: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !installed {
+        return Ok(Edition::Postgres);
+    }
+    let license: Option<String> =
+        sqlx::query_scalar("SELECT current_setting('timescaledb.license', true)")
+            .fetch_one(conn)
+            .await?;
+    match license.as_deref() {
+        Some("timescale") => Ok(Edition::TimescaleCommunity),
+        _ => Ok(Edition::TimescaleApache),
+    }
+}
+
+/// What depends on the edition; run again it changes nothing, and it moves rows that are there already.
+async fn ensure(conn: &mut PgConnection, edition: Edition) -> Result<(), sqlx::Error> {
+    if edition == Edition::Postgres {
+        return Ok(());
+    }
+    for (table, time, chunk) in HYPERTABLES {
+        // The primary key starts with the time already, so the default index on it would be a second one.
+        sqlx::query(
+            "SELECT FROM create_hypertable($1::regclass, $2::name, chunk_time_interval => $3::interval, \
+             if_not_exists => true, migrate_data => true, create_default_indexes => false)",
+        )
+        .bind(table)
+        .bind(time)
+        .bind(chunk)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+fn lacks(edition: Edition) -> Option<&'static str> {
+    match edition {
+        Edition::Sqlite | Edition::TimescaleCommunity => None,
+        Edition::Postgres => Some(
+            "without TimescaleDB `market_data` and `backtest_trades` are plain tables: everything works, \
+             without chunks and compression",
+        ),
+        Edition::TimescaleApache => Some(
+            "the Apache edition of TimescaleDB has hypertables, but no compression, retention policies or \
+             continuous aggregates",
+        ),
+    }
+}
+
+/// Rows in the staging table after which they are moved on, so that it does not grow with the file.
+pub(crate) const STAGED_ROWS: usize = 500_000;
+
+/// Makes the staging table and keeps other writers of the same series out until this transaction ends: two upserts of
+/// the same bars in different orders would block each other.
+pub(crate) async fn prepare_bars(
+    tx: &mut Transaction<'static, Postgres>,
+    symbol: &str,
+    timeframe: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))")
+        .bind(symbol)
+        .bind(timeframe)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::raw_sql(
+        // Kept for the next file on this connection; temporary tables made anew each time would bloat the catalogue.
+        "SET LOCAL client_min_messages = warning; \
+         CREATE TEMP TABLE IF NOT EXISTS staged_bars (symbol TEXT, timestamp TIMESTAMPTZ, timeframe TEXT, \
+         open NUMERIC, high NUMERIC, low NUMERIC, close NUMERIC, volume NUMERIC, quote_volume NUMERIC, \
+         trades_count INTEGER, taker_buy_volume NUMERIC, taker_buy_quote_volume NUMERIC) \
+         ON COMMIT DELETE ROWS",
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Upserts what is staged. A row that holds the same values already is left alone: it would only be written twice.
+pub(crate) async fn flush_bars(
+    tx: &mut Transaction<'static, Postgres>,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO market_data AS m (symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
+         trades_count, taker_buy_volume, taker_buy_quote_volume) \
+         SELECT symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
+         trades_count, taker_buy_volume, taker_buy_quote_volume FROM staged_bars \
+         ON CONFLICT (timestamp, symbol, timeframe) DO UPDATE SET \
+         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, \
+         volume = excluded.volume, quote_volume = excluded.quote_volume, trades_count = excluded.trades_count, \
+         taker_buy_volume = excluded.taker_buy_volume, \
+         taker_buy_quote_volume = excluded.taker_buy_quote_volume \
+         WHERE (m.open, m.high, m.low, m.close, m.volume, m.quote_volume, m.trades_count, m.taker_buy_volume, \
+         m.taker_buy_quote_volume) IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, \
+         excluded.volume, excluded.quote_volume, excluded.trades_count, excluded.taker_buy_volume, \
+         excluded.taker_buy_quote_volume)",
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("TRUNCATE staged_bars").execute(&mut **tx).await?;
+    Ok(done.rows_affected())
+}

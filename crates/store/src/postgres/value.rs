@@ -1,0 +1,151 @@
+//! Values that sqlx knows no exact type for here: NUMERIC, JSONB and INTERVAL in the server's binary form.
+//! No float may enter.
+
+use rust_decimal::Decimal;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::{Oid, PgInterval};
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef, Postgres};
+use sqlx::{Decode, Encode, Type};
+
+const NUMERIC_OID: Oid = Oid(1700);
+const JSONB_OID: Oid = Oid(3802);
+/// Sign words of the binary form; any other is NaN or infinite.
+const POSITIVE: u16 = 0x0000;
+const NEGATIVE: u16 = 0x4000;
+/// Microseconds of the server's day and month in an interval.
+const DAY_US: i64 = 86_400_000_000;
+
+/// A NUMERIC: groups of four decimal digits, most significant first, as PostgreSQL's numeric_send writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numeric(pub(crate) Decimal);
+
+impl Type<Postgres> for Numeric {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(NUMERIC_OID)
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        ty.oid() == Some(NUMERIC_OID)
+    }
+}
+
+impl Encode<'_, Postgres> for Numeric {
+    fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        // Pad to a multiple of four decimals, so that groups fall on the point.
+        let scale = self.0.scale();
+        let mut rest = self.0.mantissa().unsigned_abs();
+        let mut groups: Vec<i16> = Vec::with_capacity(9);
+        let ragged = scale % 4;
+        if ragged != 0 {
+            let unit = 10_u128.pow(ragged);
+            groups.push(i16::try_from(rest % unit)? * 10_i16.pow(4 - ragged));
+            rest /= unit;
+        }
+        while rest > 0 {
+            groups.push(i16::try_from(rest % 10_000)?);
+            rest /= 10_000;
+        }
+        groups.reverse();
+        let weight = i16::try_from(groups.len())? - i16::try_from(scale.div_ceil(4))? - 1;
+        let sign = if self.0.is_sign_negative() { NEGATIVE } else { POSITIVE };
+        buf.extend_from_slice(&i16::try_from(groups.len())?.to_be_bytes());
+        buf.extend_from_slice(&weight.to_be_bytes());
+        buf.extend_from_slice(&sign.to_be_bytes());
+        buf.extend_from_slice(&i16::try_from(scale)?.to_be_bytes());
+        groups.iter().for_each(|group| buf.extend_from_slice(&group.to_be_bytes()));
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for Numeric {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let mut words = value.as_bytes()?.chunks_exact(2).map(|w| u16::from_be_bytes([w[0], w[1]]));
+        let mut word = || words.next().ok_or("a NUMERIC ends early");
+        let (count, weight, sign) = (word()?, word()?.cast_signed(), word()?);
+        word()?;
+        if sign != POSITIVE && sign != NEGATIVE {
+            return Err("a NUMERIC is not a finite number".into());
+        }
+        let mut mantissa = 0_i128;
+        for _ in 0..count {
+            let shifted = mantissa.checked_mul(10_000).ok_or("a NUMERIC is too long")?;
+            mantissa = shifted + i128::from(word()?);
+        }
+        // The last group stands for 10000 ^ (weight - count + 1).
+        let exponent = 4 * (i32::from(weight) - i32::from(count) + 1);
+        let power = |n: i32| 10_i128.checked_pow(n.unsigned_abs()).ok_or("a NUMERIC is too large");
+        let mut scale = 0;
+        if exponent > 0 {
+            mantissa = mantissa.checked_mul(power(exponent)?).ok_or("a NUMERIC is too large")?;
+        } else {
+            scale = exponent.unsigned_abs();
+        }
+        let signed = if sign == NEGATIVE { -mantissa } else { mantissa };
+        Ok(Self(Decimal::try_from_i128_with_scale(signed, scale)?))
+    }
+}
+
+/// A JSON text as JSONB: a version byte, then the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Jsonb(pub(crate) String);
+
+impl Type<Postgres> for Jsonb {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(JSONB_OID)
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        ty.oid() == Some(JSONB_OID)
+    }
+}
+
+impl Encode<'_, Postgres> for Jsonb {
+    fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buf.push(1);
+        buf.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for Jsonb {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        match value.as_bytes()?.split_first() {
+            Some((1, text)) => Ok(Self(std::str::from_utf8(text)?.to_owned())),
+            _ => Err("a JSONB of an unknown version".into()),
+        }
+    }
+}
+
+/// An INTERVAL; we write microseconds only, and read days as 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interval(PgInterval);
+
+impl Interval {
+    pub(crate) fn from_us(microseconds: i64) -> Self {
+        Self(PgInterval { months: 0, days: 0, microseconds })
+    }
+
+    pub(crate) fn us(self) -> i64 {
+        let days = i64::from(self.0.months) * 30 + i64::from(self.0.days);
+        days * DAY_US + self.0.microseconds
+    }
+}
+
+impl Type<Postgres> for Interval {
+    fn type_info() -> PgTypeInfo {
+        PgInterval::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Interval {
+    fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.0.encode_by_ref(buf)
+    }
+}
+
+impl Decode<'_, Postgres> for Interval {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        PgInterval::decode(value).map(Self)
+    }
+}

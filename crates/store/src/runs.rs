@@ -1,0 +1,244 @@
+//! Keeping runs: begin, sign of life, whole results in one transaction, failure, deletion. Reading them is `rows`.
+//! No metric is computed here; values are only rounded to what their columns hold.
+
+mod columns;
+mod save;
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::tx::{Arg, Mode, Tx};
+use crate::{Store, limit};
+
+pub(crate) use save::finish;
+
+/// Most characters of a run's or strategy's name, a strategy's type and a user's name, as their columns take.
+const MAX_NAME: usize = 100;
+const MAX_TYPE: usize = 50;
+const MAX_USER: usize = 50;
+
+/// A strategy as its file says it.
+#[derive(Clone, Debug)]
+pub struct StrategyRow {
+    pub name: String,
+    pub description: Option<String>,
+    pub strategy_type: String,
+    /// The whole strategy file.
+    pub parameters: Value,
+    pub risk_parameters: Value,
+    pub symbols: Vec<String>,
+    pub timeframes: Vec<String>,
+}
+
+/// A run that is about to begin. Times are microseconds UTC.
+#[derive(Clone, Debug)]
+pub struct NewRun<'a> {
+    /// Who it belongs to; made if there is no such user.
+    pub user: &'a str,
+    pub strategy: StrategyRow,
+    /// Without one: the strategy's name, symbols and timeframes.
+    pub name: Option<String>,
+    pub notes: Option<String>,
+    /// Empty leaves the tags of a finished run as they are.
+    pub tags: Vec<String>,
+    /// Opening of the first traded bar and end of the last one.
+    pub start_us: i64,
+    pub end_us: i64,
+    /// Quote units.
+    pub initial_capital: Decimal,
+    pub symbols: Vec<String>,
+    pub timeframes: Vec<String>,
+    pub parameters: Value,
+    pub rules: Value,
+    /// Hash of strategy, parameters, rules, data, range and engine version.
+    pub identity: String,
+    pub fingerprint: String,
+    pub engine_version: String,
+}
+
+/// The row that a run writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// RUNNING from now on.
+    New(i64),
+    /// The same run was COMPLETED before; only name, notes and tags were updated.
+    Existing(i64),
+}
+
+const ADD_USER: &str = "INSERT INTO users (username, email, password_hash) VALUES ($1, $2, '!') \
+                        ON CONFLICT (username) DO NOTHING";
+const USER: &str = "SELECT id FROM users WHERE username = $1";
+const SAVE_STRATEGY: &str = "INSERT INTO strategies (user_id, name, description, strategy_type, \
+     parameters, risk_parameters, symbols, timeframes, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+     ON CONFLICT (user_id, name) DO UPDATE SET description = excluded.description, \
+     strategy_type = excluded.strategy_type, parameters = excluded.parameters, \
+     risk_parameters = excluded.risk_parameters, symbols = excluded.symbols, \
+     timeframes = excluded.timeframes, updated_at = excluded.updated_at RETURNING id";
+const ADD_RUN: &str = "INSERT INTO backtests (user_id, strategy_id, name, description, start_date, \
+     end_date, initial_capital, symbols, timeframes, parameters, status, progress, created_at, \
+     started_at, heartbeat_at, notes, tags, rules, identity, data_fingerprint, engine_version) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'RUNNING', 0, $11, $11, $11, $12, $13, $14, \
+     $15, $16, $17) ON CONFLICT (user_id, identity) DO NOTHING RETURNING id";
+// Takes a run over that was never finished. The condition decides between two that try at once.
+const TAKE_RUN: &str = "UPDATE backtests SET strategy_id = $3, status = 'RUNNING', progress = 0, \
+     error = NULL, completed_at = NULL, started_at = $4, heartbeat_at = $4, \
+     name = coalesce($5, name), notes = coalesce($6, notes), tags = coalesce($7, tags) \
+     WHERE user_id = $1 AND identity = $2 AND status <> 'COMPLETED' RETURNING id";
+const NAME_RUN: &str = "UPDATE backtests SET name = coalesce($3, name), \
+     notes = coalesce($4, notes), tags = coalesce($5, tags) \
+     WHERE user_id = $1 AND identity = $2 RETURNING id";
+const HEARTBEAT: &str =
+    "UPDATE backtests SET heartbeat_at = $2 WHERE id = $1 AND status = 'RUNNING'";
+const FAIL: &str = "UPDATE backtests SET status = 'FAILED', error = $2, completed_at = $3 \
+                    WHERE id = $1 AND status <> 'COMPLETED'";
+const DELETE: [&str; 4] = [
+    "DELETE FROM backtest_trades WHERE backtest_id = $1",
+    "DELETE FROM backtest_equity WHERE backtest_id = $1",
+    "DELETE FROM backtest_results WHERE backtest_id = $1",
+    "DELETE FROM backtests WHERE id = $1",
+];
+
+/// See [`Store::begin`].
+pub(crate) async fn begin(store: &Store, run: &NewRun<'_>) -> Result<Begun, Error> {
+    check(run)?;
+    let mut tx = store.begin_tx(Mode::Write, "beginning a run").await?;
+    let now_us = tx.now_us().await?;
+    let user = Arg::int(user(&mut tx, run.user).await?);
+    let strategy = Arg::int(save_strategy(&mut tx, user, &run.strategy, now_us).await?);
+    let begun = match insert(&mut tx, user, strategy, run, now_us).await? {
+        Some(id) => Begun::New(id),
+        None => again(&mut tx, user, strategy, run, now_us).await?,
+    };
+    tx.commit().await?;
+    Ok(begun)
+}
+
+fn check(run: &NewRun<'_>) -> Result<(), Error> {
+    limit("user name", run.user, MAX_USER)?;
+    limit("strategy name", &run.strategy.name, MAX_NAME)?;
+    limit("strategy type", &run.strategy.strategy_type, MAX_TYPE)?;
+    limit("run name", run.name.as_deref().unwrap_or_default(), MAX_NAME)?;
+    run.symbols.iter().try_for_each(|symbol| limit("symbol", symbol, crate::MAX_SYMBOL))
+}
+
+async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
+    let email = format!("{name}@localhost");
+    tx.execute(ADD_USER, &[Arg::text(name), Arg::text(&email)]).await?;
+    only_id(tx, USER, &[Arg::text(name)]).await
+}
+
+async fn save_strategy(
+    tx: &mut Tx,
+    user: Arg<'_>,
+    strategy: &StrategyRow,
+    now_us: i64,
+) -> Result<i64, Error> {
+    let args = [
+        user,
+        Arg::text(&strategy.name),
+        Arg::Text(strategy.description.as_deref()),
+        Arg::text(&strategy.strategy_type),
+        Arg::json(&strategy.parameters),
+        Arg::json(&strategy.risk_parameters),
+        Arg::list(&strategy.symbols),
+        Arg::list(&strategy.timeframes),
+        Arg::time(now_us),
+    ];
+    only_id(tx, SAVE_STRATEGY, &args).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    user: Arg<'_>,
+    strategy: Arg<'_>,
+    run: &NewRun<'_>,
+    now_us: i64,
+) -> Result<Option<i64>, Error> {
+    let name = run.name.clone().unwrap_or_else(|| default_name(run));
+    let args = [
+        user,
+        strategy,
+        Arg::text(&name),
+        Arg::Text(run.strategy.description.as_deref()),
+        Arg::time(run.start_us),
+        Arg::time(run.end_us),
+        Arg::Money(Some(run.initial_capital), sim::exact::PLACES),
+        Arg::list(&run.symbols),
+        Arg::list(&run.timeframes),
+        Arg::json(&run.parameters),
+        Arg::time(now_us),
+        Arg::Text(run.notes.as_deref()),
+        Arg::list(&run.tags),
+        Arg::json(&run.rules),
+        Arg::text(&run.identity),
+        Arg::text(&run.fingerprint),
+        Arg::text(&run.engine_version),
+    ];
+    tx.row(ADD_RUN, &args).await?.map(|row| row.int("id")).transpose()
+}
+
+/// A run with this identity is there: finished, or to be taken over.
+async fn again(
+    tx: &mut Tx,
+    user: Arg<'_>,
+    strategy: Arg<'_>,
+    run: &NewRun<'_>,
+    now_us: i64,
+) -> Result<Begun, Error> {
+    let identity = Arg::text(&run.identity);
+    let name = Arg::Text(run.name.as_deref());
+    let notes = Arg::Text(run.notes.as_deref());
+    let tags = Arg::List(Some(run.tags.as_slice()).filter(|tags| !tags.is_empty()));
+    let taken = [user, identity, strategy, Arg::time(now_us), name, notes, tags];
+    if let Some(row) = tx.row(TAKE_RUN, &taken).await? {
+        return Ok(Begun::New(row.int("id")?));
+    }
+    only_id(tx, NAME_RUN, &[user, identity, name, notes, tags]).await.map(Begun::Existing)
+}
+
+fn default_name(run: &NewRun<'_>) -> String {
+    let words = [run.strategy.name.as_str()].into_iter();
+    let words = words.chain(run.symbols.iter().chain(&run.timeframes).map(String::as_str));
+    words.collect::<Vec<_>>().join(" ").chars().take(MAX_NAME).collect()
+}
+
+async fn only_id(tx: &mut Tx, sql: &'static str, args: &[Arg<'_>]) -> Result<i64, Error> {
+    match tx.row(sql, args).await? {
+        Some(row) => row.int("id"),
+        None => Err(tx.failed(sqlx::Error::RowNotFound)),
+    }
+}
+
+/// See [`Store::heartbeat`].
+pub(crate) async fn heartbeat(store: &Store, id: i64) -> Result<(), Error> {
+    let mut tx = store.begin_tx(Mode::Write, "giving a sign of life").await?;
+    let now_us = tx.now_us().await?;
+    tx.execute(HEARTBEAT, &[Arg::int(id), Arg::time(now_us)]).await?;
+    tx.commit().await
+}
+
+/// See [`Store::fail`].
+pub(crate) async fn fail(store: &Store, id: i64, reason: &str) -> Result<(), Error> {
+    let mut tx = store.begin_tx(Mode::Write, "marking a run FAILED").await?;
+    let now_us = tx.now_us().await?;
+    tx.execute(FAIL, &[Arg::int(id), Arg::text(reason), Arg::time(now_us)]).await?;
+    tx.commit().await
+}
+
+/// See [`Store::delete`].
+pub(crate) async fn delete(store: &Store, ids: &[i64]) -> Result<u64, Error> {
+    let mut tx = store.begin_tx(Mode::Write, "deleting runs").await?;
+    let mut deleted = 0;
+    for &id in ids {
+        for sql in DELETE {
+            let rows = tx.execute(sql, &[Arg::int(id)]).await?;
+            if sql == DELETE[3] {
+                deleted += rows;
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(deleted)
+}

@@ -1,0 +1,112 @@
+//! What a database URL names: the scheme chooses the backend, and the place is how it is shown.
+//! A password may enter and never leaves: neither a place nor an error carries one.
+
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::error::Error;
+
+/// Where to connect to. No `Debug`: the options hold the password.
+pub(crate) enum Target {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+}
+
+/// A database URL, read.
+pub(crate) struct Url {
+    pub(crate) target: Target,
+    /// As shown to people: without password.
+    pub(crate) place: String,
+}
+
+impl Url {
+    /// Reads `sqlite:FILE`, `postgres://…` or `postgresql://…`; a `+driver` behind the scheme is dropped.
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        let refuse = |why: String| Error::Url { given: without_password(url), why };
+        let (scheme, rest) =
+            url.split_once(':').ok_or_else(|| refuse("it has no scheme".to_owned()))?;
+        match scheme.split('+').next().unwrap_or(scheme) {
+            "sqlite" => {
+                let options = SqliteConnectOptions::from_str(&format!("sqlite:{rest}"))
+                    .map_err(|e| refuse(plain(&e)))?;
+                let file = options.get_filename().display().to_string();
+                let file =
+                    if file.starts_with("file:sqlx-in-memory") { ":memory:".into() } else { file };
+                Ok(Self { target: Target::Sqlite(options), place: format!("sqlite:{file}") })
+            }
+            "postgres" | "postgresql" => {
+                // The driver's messages about a bad port or option repeat no password.
+                let options = PgConnectOptions::from_str(&format!("postgres:{rest}"))
+                    .map_err(|e| refuse(plain(&e)))?;
+                let place = postgres_place(&options);
+                Ok(Self { target: Target::Postgres(options), place })
+            }
+            other => Err(refuse(format!("`{other}` is not sqlite, postgres or postgresql"))),
+        }
+    }
+}
+
+fn postgres_place(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    let user = options.get_username();
+    let database = options.get_database().unwrap_or(user);
+    format!("postgres://{user}@{host}:{}/{database}", options.get_port())
+}
+
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Configuration(cause) => cause.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// `url` with every password in it replaced: between the first `:` of the user and the last `@`, and in the query.
+fn without_password(url: &str) -> String {
+    let (head, query) = url.split_once('?').map_or((url, None), |(h, q)| (h, Some(q)));
+    let head = match (head.split_once("://"), head.rfind('@')) {
+        (Some((scheme, rest)), Some(at)) => {
+            let user = rest.split([':', '@']).next().unwrap_or_default();
+            format!("{scheme}://{user}{}", &head[at..])
+        }
+        _ => head.to_owned(),
+    };
+    match query {
+        Some(_) => format!("{head}?…"),
+        None => head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_shows_where_but_no_password() {
+        let place = |url: &str| Url::parse(url).unwrap().place;
+        assert_eq!(place("sqlite:backtest.db"), "sqlite:backtest.db");
+        assert_eq!(place("sqlite:///tmp/x.db"), "sqlite:/tmp/x.db");
+        assert_eq!(place("sqlite::memory:"), "sqlite::memory:");
+        let url = "postgresql+asyncpg://ann:s3cret@db:5433/lab";
+        assert_eq!(place(url), "postgres://ann@db:5433/lab");
+        let url = "postgres://ann@db/lab?password=s3cret";
+        assert_eq!(place(url), "postgres://ann@db:5432/lab");
+    }
+
+    #[test]
+    fn an_unreadable_url_is_shown_without_password() {
+        for url in [
+            "mysql://ann:s3cret@db/lab",
+            "postgres://ann:s3cret@db:notaport/lab",
+            "postgres://ann:s3c@s3cret@db:notaport/lab?password=s3cret",
+            "postgres://ann:s3cret/x@db:1:2/lab",
+        ] {
+            let error = Url::parse(url).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("s3c"), "{error:?}");
+        }
+    }
+}
