@@ -124,7 +124,7 @@ fn ceil(timeframe: Timeframe, time_us: i64) -> i64 {
 }
 
 /// Chooses the source: the timeframe asked for if it covers the range, else the coarsest divisor that does, else the
-/// same without covering it. A bar belongs to the range if it opens and ends in it, so nothing after `to_us` leaks
+/// one that covers most of it. An open end is covered by whatever is stored. A bar belongs to the range if it opens and ends in it, so nothing after `to_us` leaks
 /// in. Of the source, a bar that its data begin or end inside is left out.
 fn plan(series: &[Held], ask: &LoadAsk) -> Option<Plan> {
     let timeframe = ask.timeframe;
@@ -140,9 +140,11 @@ fn plan(series: &[Held], ask: &LoadAsk) -> Option<Plan> {
         wanted_start.is_none_or(|us| us == plan.start_us)
             && wanted_end.is_none_or(|us| us == plan.end_us)
     };
-    plans
-        .filter(|plan| plan.start_us < plan.end_us)
-        .max_by_key(|plan| (covers(plan), plan.source == timeframe, plan.source))
+    plans.filter(|plan| plan.start_us < plan.end_us).max_by_key(|plan| {
+        let covers = covers(plan);
+        let covered_us = if covers { 0 } else { plan.end_us - plan.start_us };
+        (covers, covered_us, plan.source == timeframe, plan.source)
+    })
 }
 
 /// Where to start reading, so that `warmup_bars` bars come before the first traded one if the store has them.
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(plan("4h", Some(8), Some(40)), is("1h", 8, 40), "4h begins too late");
         assert_eq!(plan("4h", Some(8), Some(60)), is("1m", 8, 60), "1h ends too early");
         assert_eq!(plan("4h", None, None), is("4h", 20, 40), "an open end is what is stored");
-        assert_eq!(plan("4h", Some(8), Some(200)), is("4h", 20, 40), "nothing covers it");
+        assert_eq!(plan("4h", Some(8), Some(200)), is("1m", 8, 100), "nothing covers it");
         assert_eq!(plan("8h", Some(0), Some(40)), is("1h", 0, 40));
         assert_eq!(plan("15m", Some(0), Some(1)), is("1m", 0, 1));
         assert_eq!(plan("1s", None, None), None);

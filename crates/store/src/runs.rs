@@ -67,7 +67,7 @@ pub enum Begun {
 }
 
 const ADD_USER: &str = "INSERT INTO users (username, email, password_hash) VALUES ($1, $2, '!') \
-                        ON CONFLICT (username) DO NOTHING";
+                        ON CONFLICT DO NOTHING";
 const USER: &str = "SELECT id FROM users WHERE username = $1";
 const SAVE_STRATEGY: &str = "INSERT INTO strategies (user_id, name, description, strategy_type, \
      parameters, risk_parameters, symbols, timeframes, updated_at) \

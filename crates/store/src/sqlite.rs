@@ -91,15 +91,22 @@ const ROWS_PER_STATEMENT: usize = 500;
 static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_bars(ROWS_PER_STATEMENT));
 static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_bars(1));
 
+/// Values of a bar besides the three that the whole statement shares.
+const VALUES_PER_ROW: usize = 10;
+
 /// An upsert of `rows` bars. ?1 is the symbol, ?2 the timeframe and ?3 the time of writing. A row that holds the same
 /// values already is left alone, so that the count of changes says what changed.
 fn insert_bars(rows: usize) -> String {
-    let values = vec!["(?1, ?2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?3)"; rows];
-    // `?` counts on from the greatest number so far, so ?3 has to come up before the first of them.
+    let values = (0..rows).map(|row| {
+        let first = 4 + VALUES_PER_ROW * row;
+        let own: Vec<String> = (first..first + VALUES_PER_ROW).map(|n| format!("?{n}")).collect();
+        format!("(?1, ?2, ?3, {})", own.join(", "))
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
     format!(
-        "WITH k(at) AS (SELECT ?3) INSERT INTO market_data (symbol, timeframe, timestamp, open, high, low, close, \
-         volume, quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume, created_at) \
-         VALUES {} \
+        "INSERT INTO market_data (symbol, timeframe, created_at, timestamp, open, high, low, close, \
+         volume, quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume) \
+         VALUES {values} \
          ON CONFLICT (symbol, timeframe, timestamp) DO UPDATE SET \
          open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, \
          volume = excluded.volume, quote_volume = excluded.quote_volume, trades_count = excluded.trades_count, \
@@ -108,8 +115,7 @@ fn insert_bars(rows: usize) -> String {
          WHERE (open, high, low, close, volume, quote_volume, trades_count, taker_buy_volume, \
          taker_buy_quote_volume) IS NOT (excluded.open, excluded.high, excluded.low, excluded.close, \
          excluded.volume, excluded.quote_volume, excluded.trades_count, excluded.taker_buy_volume, \
-         excluded.taker_buy_quote_volume)",
-        values.join(", ")
+         excluded.taker_buy_quote_volume)"
     )
 }
 
@@ -141,7 +147,7 @@ fn bar_arguments(
     rows: &[BarRow],
 ) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
     let mut bound = SqliteArguments::default();
-    bound.reserve(3 + 10 * rows.len(), 0);
+    bound.reserve(3 + VALUES_PER_ROW * rows.len(), 0);
     bound.add(symbol)?;
     bound.add(timeframe)?;
     bound.add(now_us)?;

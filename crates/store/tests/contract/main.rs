@@ -1,0 +1,7 @@
+//! What every backend has to do alike (law L7), one test a promise, each on a fresh database of every backend.
+//! No SQL that belongs to one backend may enter but in `places`.
+
+mod bars;
+mod places;
+mod runs;
+mod schema;

@@ -1,0 +1,272 @@
+//! Runs are saved whole or not at all, twice is once, and come back as they were.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use serde_json::json;
+use sim::metrics::Metrics;
+use sim::order::{Exit, ExitReason, Side, Trade};
+use sim::{DayMark, Run};
+use store::{Begun, Error, ListFilter, NewRun, Store, StrategyRow};
+
+use crate::places::on_every_backend;
+
+const START: i64 = 1_704_067_200_000_000;
+const DAY: i64 = 86_400_000_000;
+
+fn d(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+fn new_run(identity: &str) -> NewRun<'static> {
+    NewRun {
+        user: "local",
+        strategy: StrategyRow {
+            name: "sma_cross".to_owned(),
+            description: None,
+            strategy_type: "trend".to_owned(),
+            parameters: json!({"rules": {"long_entry": "cross_above(sma(close, 2), close)"}}),
+            risk_parameters: json!({"size": {"equity": "1.0"}}),
+            symbols: vec!["BTCUSDT".to_owned()],
+            timeframes: vec!["1h".to_owned()],
+        },
+        name: None,
+        notes: None,
+        tags: vec!["a, \"b\"".to_owned()],
+        start_us: START,
+        end_us: START + 3 * DAY,
+        initial_capital: d("10000"),
+        symbols: vec!["BTCUSDT".to_owned()],
+        timeframes: vec!["1h".to_owned()],
+        parameters: json!({"fast": 10, "slow": 50.5}),
+        rules: json!({"fee_bps": "10"}),
+        identity: identity.to_owned(),
+        fingerprint: "f".repeat(64),
+        engine_version: "0.1.0".to_owned(),
+    }
+}
+
+fn trade(pnl: Option<&str>) -> Trade {
+    let exit = pnl.map(|pnl| Exit {
+        price: d("101.5"),
+        bar_idx: 5,
+        time_us: START + DAY,
+        reason: ExitReason::StopLoss,
+        pnl: d(pnl),
+    });
+    Trade {
+        side: Side::Short,
+        quantity: d("0.00000003"),
+        entry_price: d("100.00000001"),
+        entry_bar_idx: 1,
+        entry_time_us: START,
+        entry_tag: Arc::from("short_entry"),
+        commission: d("0.00000002"),
+        exit,
+    }
+}
+
+fn run() -> Run {
+    let metrics = Metrics {
+        total_return: Some(12.345_65),
+        sharpe_ratio: Some(-0.000_05),
+        profit_factor: Some(50_000.0),
+        win_rate: Some(100.0),
+        max_drawdown_duration: 86_400,
+        total_trades: 2,
+        avg_trade_duration_us: Some(86_400_000_001),
+        final_capital: d("11234.5678"),
+        ..Metrics::default()
+    };
+    Run {
+        // Three trades of one entry bar: the document's key would lose two of them.
+        trades: vec![trade(Some("-0.00000001")), trade(Some("5")), trade(None)],
+        equity: Vec::new(),
+        daily: vec![
+            DayMark { time_us: START, equity: d("10000"), drawdown: 0.0 },
+            DayMark { time_us: START + DAY, equity: d("9999.99999999"), drawdown: 1.0 / 3.0 },
+        ],
+        rejections: Vec::new(),
+        ambiguous_bars: 0,
+        bars_held: 0,
+        fees: Decimal::ZERO,
+        open_pnl: Decimal::ZERO,
+        buy_and_hold: 0.0,
+        metrics,
+    }
+}
+
+async fn begin_new(store: &Store, identity: &str) -> i64 {
+    match store.begin(&new_run(identity)).await.unwrap() {
+        Begun::New(id) => id,
+        Begun::Existing(id) => panic!("run {id} exists"),
+    }
+}
+
+#[test]
+fn a_run_comes_back_as_it_was_saved() {
+    let seen = std::sync::Mutex::new(BTreeSet::new());
+    on_every_backend(async |store, _| {
+        let id = begin_new(&store, "one").await;
+        assert_eq!(store.list(&ListFilter::default()).await.unwrap()[0].status, "RUNNING");
+        store.heartbeat(id).await.unwrap();
+        store.finish(id, &run(), &json!({"profit_factor": 50000.0, "exposure": 1})).await.unwrap();
+        let mut shown = store.show(id).await.unwrap().unwrap();
+        assert_eq!((shown.row.status.as_str(), shown.progress), ("COMPLETED", 100));
+        assert_eq!(shown.row.name, "sma_cross BTCUSDT 1h");
+        assert_eq!(shown.row.tags, ["a, \"b\""]);
+        assert_eq!(shown.row.parameters, Some(json!({"fast": 10, "slow": 50.5})));
+        let results = shown.row.results.clone().unwrap();
+        assert_eq!(results.total_return, Some(d("12.3456")), "half goes to even");
+        assert_eq!(results.sharpe_ratio, Some(d("0")), "-0.00005 goes to even too");
+        assert_eq!(results.profit_factor, None, "does not fit");
+        assert_eq!(results.win_rate, Some(d("100")));
+        assert_eq!(results.volatility, None, "undefined");
+        assert_eq!(results.avg_trade_duration_us, Some(86_400_000_001));
+        assert_eq!(results.metrics.unwrap()["profit_factor"], json!(50000.0));
+        // What differs between backends is only when it was.
+        (shown.row.created_us, shown.started_us) = (None, None);
+        (shown.completed_us, shown.heartbeat_us) = (None, None);
+        let rest = (shown, store.trades(id).await.unwrap(), store.equity(id).await.unwrap());
+        seen.lock().unwrap().insert(format!("{rest:#?}"));
+        assert_eq!(seen.lock().unwrap().len(), 1, "{:#?}", seen.lock().unwrap());
+    });
+}
+
+#[test]
+fn trades_and_equity_are_exact() {
+    on_every_backend(async |store, _| {
+        let id = begin_new(&store, "one").await;
+        store.finish(id, &run(), &json!({})).await.unwrap();
+        let trades = store.trades(id).await.unwrap();
+        assert_eq!(trades.len(), 3);
+        let (loss, win, open) = (&trades[0], &trades[1], &trades[2]);
+        assert_eq!(loss.side, "SHORT");
+        assert_eq!(loss.quantity, d("0.00000003"));
+        assert_eq!(loss.entry_price, d("100.00000001"));
+        assert_eq!((loss.exit_price, loss.exit_time_us), (Some(d("101.5")), Some(START + DAY)));
+        assert_eq!(loss.pnl, Some(d("-0.00000001")));
+        // 100 * -1e-8 / (3e-8 * 100.00000001) = -0.33333333330
+        assert_eq!(loss.pnl_percentage, Some(d("-0.3333")));
+        assert_eq!(loss.strategy_signal.as_deref(), Some("short_entry>stop_loss"));
+        assert_eq!(win.pnl_percentage, None, "166666666.65 per cent does not fit");
+        assert_eq!((open.exit_price, open.exit_time_us, open.pnl), (None, None, None));
+        assert_eq!(open.strategy_signal.as_deref(), Some("short_entry"));
+        let equity = store.equity(id).await.unwrap();
+        assert_eq!(equity.len(), 2);
+        assert_eq!((equity[1].time_us, equity[1].equity), (START + DAY, d("9999.99999999")));
+        assert_eq!(equity[1].drawdown, Some(d("0.3333")));
+    });
+}
+
+#[test]
+fn twice_is_once() {
+    on_every_backend(async |store, _| {
+        let id = begin_new(&store, "one").await;
+        store.finish(id, &run(), &json!({})).await.unwrap();
+        store.finish(id, &run(), &json!({})).await.unwrap();
+        store.fail(id, "too late").await.unwrap();
+        assert_eq!(store.trades(id).await.unwrap().len(), 3);
+        let named = NewRun {
+            name: Some("mine".to_owned()),
+            notes: Some("note".to_owned()),
+            tags: Vec::new(),
+            ..new_run("one")
+        };
+        assert_eq!(store.begin(&named).await.unwrap(), Begun::Existing(id));
+        let shown = store.show(id).await.unwrap().unwrap();
+        assert_eq!((shown.row.name.as_str(), shown.notes.as_deref()), ("mine", Some("note")));
+        assert_eq!(shown.row.tags, ["a, \"b\""], "none given, none changed");
+        assert_eq!(shown.row.status, "COMPLETED");
+        assert_eq!(store.begin(&new_run("one")).await.unwrap(), Begun::Existing(id));
+        assert_eq!(store.show(id).await.unwrap().unwrap().row.name, "mine");
+        let other = NewRun { user: "ann", ..new_run("one") };
+        assert!(matches!(store.begin(&other).await.unwrap(), Begun::New(other) if other != id));
+    });
+}
+
+#[test]
+fn a_run_that_did_not_finish_is_taken_over() {
+    on_every_backend(async |store, _| {
+        let id = begin_new(&store, "one").await;
+        assert_eq!(begin_new(&store, "one").await, id, "RUNNING");
+        store.fail(id, "money beyond DECIMAL(20,8) at bar 7").await.unwrap();
+        let failed = store.show(id).await.unwrap().unwrap();
+        assert_eq!(failed.row.status, "FAILED");
+        assert_eq!(failed.error.as_deref(), Some("money beyond DECIMAL(20,8) at bar 7"));
+        assert_eq!(begin_new(&store, "one").await, id, "FAILED");
+        let again = store.show(id).await.unwrap().unwrap();
+        assert_eq!((again.row.status.as_str(), again.error), ("RUNNING", None));
+        assert_eq!(store.list(&ListFilter::default()).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn deletion_takes_everything_and_nothing_else() {
+    on_every_backend(async |store, _| {
+        let (one, two) = (begin_new(&store, "one").await, begin_new(&store, "two").await);
+        for id in [one, two] {
+            store.finish(id, &run(), &json!({})).await.unwrap();
+        }
+        assert_eq!(store.delete(&[one, 999]).await.unwrap(), 1);
+        assert_eq!(store.show(one).await.unwrap(), None);
+        assert!(store.trades(one).await.unwrap().is_empty());
+        assert!(store.equity(one).await.unwrap().is_empty());
+        assert_eq!(store.trades(two).await.unwrap().len(), 3);
+        let error = store.finish(one, &run(), &json!({})).await.unwrap_err();
+        assert!(matches!(error, Error::NoRun { id, .. } if id == one));
+    });
+}
+
+#[test]
+fn lists_are_filtered_and_newest_first() {
+    on_every_backend(async |store, _| {
+        let one = begin_new(&store, "one").await;
+        let two = begin_new(&store, "two").await;
+        store.finish(two, &run(), &json!({})).await.unwrap();
+        let ids = async |filter: &ListFilter| {
+            store.list(filter).await.unwrap().iter().map(|r| r.id).collect::<Vec<_>>()
+        };
+        let all = ListFilter::default();
+        assert_eq!(ids(&all).await, [two, one]);
+        assert_eq!(ids(&ListFilter { limit: Some(1), ..all.clone() }).await, [two]);
+        let text = |value: &str| Some(value.to_owned());
+        assert_eq!(ids(&ListFilter { status: text("completed"), ..all.clone() }).await, [two]);
+        assert_eq!(ids(&ListFilter { strategy: text("none"), ..all.clone() }).await, [0_i64; 0]);
+        assert_eq!(ids(&ListFilter { user: text("local"), ..all.clone() }).await, [two, one]);
+        assert_eq!(ids(&ListFilter { symbol: text("ETH"), ..all }).await, [0_i64; 0]);
+    });
+}
+
+#[test]
+fn what_is_too_long_is_refused_alike() {
+    on_every_backend(async |store, _| {
+        let run = NewRun { name: Some("ü".repeat(101)), ..new_run("one") };
+        let error = store.begin(&run).await.unwrap_err();
+        assert_eq!(error.to_string(), "run name is longer than the limit of 100: 101");
+    });
+}
+
+#[test]
+fn many_begin_the_same_run_and_one_row_is_made() {
+    on_every_backend(async |store, _| {
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let (Begun::New(id) | Begun::Existing(id)) =
+                        store.begin(&new_run("one")).await.unwrap();
+                    store.finish(id, &run(), &json!({})).await.unwrap();
+                    id
+                })
+            })
+            .collect();
+        let mut ids = BTreeSet::new();
+        for task in tasks {
+            ids.insert(task.await.unwrap());
+        }
+        assert_eq!(ids.len(), 1);
+        assert_eq!(store.trades(*ids.first().unwrap()).await.unwrap().len(), 3);
+    });
+}

@@ -1,0 +1,176 @@
+//! Making the tables, and refusing those that are not ours.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Connection, PgConnection, Row, SqliteConnection};
+use store::{Edition, Error, Store};
+
+use crate::places::{Place, on_every_empty};
+
+const ALL: [&str; 5] =
+    ["0010_market_data", "0020_users_strategies", "0050_backtests", "0110_runs", "0120_units"];
+
+async fn run(url: &str, sql: &'static str) {
+    if url.starts_with("sqlite") {
+        let mut conn = SqliteConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    } else {
+        let mut conn = PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    }
+}
+
+#[test]
+fn migrating_is_done_once_and_finds_the_edition() {
+    on_every_empty(async |place: &Place| {
+        if place.edition != Edition::Sqlite {
+            let error = Store::open(&place.url).await.err().unwrap();
+            assert!(matches!(error, Error::NoSchema { .. }), "{error:?}");
+            assert!(error.hint().unwrap().contains("backtest migrate"));
+        }
+        let first = Store::migrate(&place.url).await.unwrap();
+        assert_eq!(first.applied, ALL);
+        assert_eq!(first.edition, place.edition, "{:?}", first.notes);
+        let lacks = matches!(place.edition, Edition::Postgres | Edition::TimescaleApache);
+        assert_eq!(first.notes.len(), usize::from(lacks), "{:?}", first.notes);
+        assert_eq!(Store::migrate(&place.url).await.unwrap().applied, [""; 0]);
+        let store = Store::open(&place.url).await.unwrap();
+        assert_eq!(store.edition(), place.edition);
+        store.close().await;
+    });
+}
+
+#[test]
+fn two_that_migrate_at_once_both_succeed() {
+    on_every_empty(async |place: &Place| {
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let url = place.url.clone();
+                tokio::spawn(async move { Store::migrate(&url).await.unwrap().applied })
+            })
+            .collect();
+        let mut applied = BTreeSet::new();
+        for task in tasks {
+            applied.extend(task.await.unwrap());
+        }
+        assert_eq!(applied.into_iter().collect::<Vec<_>>(), ALL);
+        Store::open(&place.url).await.unwrap().close().await;
+    });
+}
+
+#[test]
+fn other_tables_are_refused_with_what_to_do() {
+    on_every_empty(async |place: &Place| {
+        Store::migrate(&place.url).await.unwrap();
+        run(&place.url, "UPDATE _sqlx_migrations SET version = 999 WHERE version = 120").await;
+        let error = Store::open(&place.url).await.err().unwrap();
+        assert!(matches!(error, Error::NewSchema { version: 999, .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn a_changed_or_half_done_migration_is_explained() {
+    on_every_empty(async |place: &Place| {
+        Store::migrate(&place.url).await.unwrap();
+        run(&place.url, "UPDATE _sqlx_migrations SET success = false WHERE version = 120").await;
+        let error = Store::migrate(&place.url).await.err().unwrap();
+        assert!(error.to_string().contains("begun and not finished"), "{error}");
+        let changed = "UPDATE _sqlx_migrations SET success = true, checksum = \
+                       (SELECT checksum FROM _sqlx_migrations WHERE version = 10) WHERE version = 120";
+        run(&place.url, changed).await;
+        for error in [Store::migrate(&place.url).await.err(), Store::open(&place.url).await.err()] {
+            let error = error.unwrap().to_string();
+            assert!(error.contains("0120_units") && error.contains("was changed"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_server_whose_tables_are_old_says_which_are_missing() {
+    on_every_empty(async |place: &Place| {
+        if place.edition == Edition::Sqlite {
+            return;
+        }
+        Store::migrate(&place.url).await.unwrap();
+        run(&place.url, "DELETE FROM _sqlx_migrations WHERE version = 120").await;
+        let error = Store::open(&place.url).await.err().unwrap();
+        assert!(error.to_string().ends_with("0120_units is missing"), "{error}");
+        assert!(error.hint().unwrap().contains("backtest migrate"));
+    });
+}
+
+/// Table and column names, so that a query runs on every backend.
+async fn columns(place: &Place) -> BTreeSet<(String, String)> {
+    const SQLITE: &str = "SELECT m.name AS t, c.name AS c FROM sqlite_master m \
+                          JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
+    const SERVER: &str = "SELECT table_name::text AS t, column_name::text AS c \
+                          FROM information_schema.columns WHERE table_schema = 'public'";
+    let pairs: Vec<(String, String)> = if place.edition == Edition::Sqlite {
+        let mut conn = SqliteConnection::connect(&place.url).await.unwrap();
+        let rows = sqlx::query(SQLITE).fetch_all(&mut conn).await.unwrap();
+        rows.iter().map(|row| (row.get("t"), row.get("c"))).collect()
+    } else {
+        let mut conn = PgConnection::connect(&place.url).await.unwrap();
+        let rows = sqlx::query(SERVER).fetch_all(&mut conn).await.unwrap();
+        rows.iter().map(|row| (row.get("t"), row.get("c"))).collect()
+    };
+    let ours = |table: &str| !table.starts_with('_') && !table.starts_with("sqlite_");
+    pairs.into_iter().filter(|(table, _)| ours(table)).collect()
+}
+
+#[test]
+fn every_backend_has_the_same_tables_and_columns() {
+    let seen = std::sync::Mutex::new(Vec::new());
+    on_every_empty(async |place: &Place| {
+        Store::migrate(&place.url).await.unwrap();
+        let columns = columns(place).await;
+        assert!(columns.contains(&("market_data".to_owned(), "id".to_owned())));
+        let first = seen.lock().unwrap().first().cloned();
+        if let Some(first) = first {
+            assert_eq!(columns, first);
+        }
+        seen.lock().unwrap().push(columns);
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_is_one_sentence_and_a_hint() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, and long enough to be looked at ".repeat(50)).unwrap();
+    let file = |path: std::path::PathBuf| format!("sqlite:{}", path.display());
+    for (url, says) in [
+        ("postgres://ann:s3cret@127.0.0.1:1/lab".to_owned(), "nothing listens there"),
+        ("postgres://ann:s3cret@no.such.host.invalid/lab".to_owned(), "the host is not known"),
+        (file(folder.path().join("none/x.db")), "the file cannot be opened"),
+        (file(text), "the file is no SQLite database"),
+    ] {
+        let error = runtime.block_on(Store::open(&url)).err().unwrap();
+        assert!(error.to_string().ends_with(says), "{error}");
+        assert!(error.hint().is_some());
+        assert!(!format!("{error:?} {error}").contains("s3cret"));
+    }
+}
+
+#[test]
+fn a_wrong_password_is_named_and_not_shown() {
+    on_every_empty(async |place: &Place| {
+        if place.edition == Edition::Sqlite {
+            return;
+        }
+        run(&place.url, "DROP ROLE IF EXISTS contract_ann").await;
+        run(&place.url, "CREATE ROLE contract_ann LOGIN PASSWORD 'right'").await;
+        let url = place.url.replace("postgres@", "contract_ann:s3cret@");
+        let error = Store::open(&url).await.err().unwrap();
+        assert!(error.to_string().ends_with("the server refused this user or password"), "{error}");
+        assert!(!format!("{error:?} {error}").contains("s3cret"));
+        let url = place.url.replace("postgres@", "contract_ann:right@");
+        let url = format!("{url}_none");
+        let error = Store::open(&url).await.err().unwrap();
+        assert!(error.to_string().ends_with("there is no such database"), "{error}");
+        run(&place.url, "DROP ROLE contract_ann").await;
+    });
+}
