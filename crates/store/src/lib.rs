@@ -4,7 +4,9 @@
 mod bars;
 mod cells;
 mod error;
+pub mod export;
 mod frame;
+pub mod import;
 mod load;
 mod postgres;
 pub mod progress;
