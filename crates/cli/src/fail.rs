@@ -71,7 +71,8 @@ impl std::fmt::Display for Fail {
 
 impl From<store::Error> for Fail {
     fn from(error: store::Error) -> Self {
-        let code = if error.is_about_data() { Code::Data } else { Code::Database };
+        let about_data = matches!(error, store::Error::NoBars(_) | store::Error::Bars { .. });
+        let code = if about_data { Code::Data } else { Code::Database };
         let hint = error.hint();
         Self { code, error: error.into(), hint }
     }
@@ -79,6 +80,13 @@ impl From<store::Error> for Fail {
 
 impl From<store::import::ImportError> for Fail {
     fn from(error: store::import::ImportError) -> Self {
+        let hint = error.hint();
+        Self { code: Code::Data, error: error.into(), hint }
+    }
+}
+
+impl From<store::export::ExportError> for Fail {
+    fn from(error: store::export::ExportError) -> Self {
         let hint = error.hint();
         Self { code: Code::Data, error: error.into(), hint }
     }

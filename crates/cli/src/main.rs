@@ -1,3 +1,46 @@
-//! The program `backtest`: where the process begins.
+//! The voice: reads the command line, calls the rooms, prints, and exits with a documented code.
+//! No SQL, no simulation and no number is made here.
 
-fn main() {}
+mod args;
+mod command;
+mod fail;
+mod report;
+mod synthetic;
+mod table;
+mod talk;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::fail::{Code, Fail};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            talk::say(Fail::new(Code::Bug, error));
+            return Code::Bug.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = command::dispatch(cli) => result,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted; nothing half-done is kept")))
+            }
+        }
+    });
+    // Work that was cut off must not hold the process open.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            talk::say(&fail);
+            fail.code.into()
+        }
+    }
+}

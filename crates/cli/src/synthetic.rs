@@ -68,7 +68,12 @@ fn to_cent(units: i64) -> i64 {
     (units / CENT * CENT).max(CENT)
 }
 
-fn row(minute: usize, [open, high, low, close]: [i64; 4], trades: i64, random: &mut Random) -> BarRow {
+fn row(
+    minute: usize,
+    [open, high, low, close]: [i64; 4],
+    trades: i64,
+    random: &mut Random,
+) -> BarRow {
     // Thousandths of a coin a trade.
     let volume = i128::from(trades * (1 + random.below(90)) * 100_000);
     let bought = volume * i128::from(30 + random.below(41)) / 100;

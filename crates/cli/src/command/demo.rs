@@ -1,0 +1,77 @@
+//! `backtest demo`: a synthetic year, imported once, and a ready strategy run on it, for the first five minutes.
+
+use clap::Parser;
+use sim::timeframe::Timeframe;
+use store::Store;
+use store::progress::Progress;
+use tokio::sync::mpsc;
+
+use crate::args::{Cli, Command, Global};
+use crate::command::run;
+use crate::fail::{Code, Fail};
+use crate::synthetic::{self, SYMBOL, YEAR_MINUTES};
+use crate::talk::{self, Bar, Unit};
+
+/// The seed of the demo's year.
+const SEED: u64 = 2025;
+/// Rows that go to the database at a time.
+const BATCH: usize = 8_192;
+/// Batches that may wait for the database.
+const CHANNEL: usize = 4;
+/// What to type next.
+const NEXT: &str = "
+The bars are synthetic: they look like a market and are none. What to type next:
+  backtest list                         what is kept
+  backtest trades 1                     every trade of it
+  backtest run supertrend --symbol SYNTHETIC --timeframe 4h
+  backtest strategy list                the ready strategies
+  backtest import FILE                  your own bars: CSV, Binance .zip, Parquet, Feather
+(`backtest` is target/release/backtest, or type `cargo run --release --` in its place)";
+
+pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
+    let unknown = |e: sim::timeframe::UnknownTimeframe| Fail::new(Code::Bug, e);
+    let minute: Timeframe = "1m".parse().map_err(unknown)?;
+    let held = store.held().await?;
+    let whole = held
+        .iter()
+        .any(|h| h.symbol == SYMBOL && h.timeframe == minute && h.bars >= YEAR_MINUTES as u64);
+    if whole {
+        talk::say(format!("the synthetic year `{SYMBOL}` is already there"));
+    } else {
+        make_year(global, store, minute).await?;
+    }
+    let line = ["backtest", "run", "sma_cross", "--symbol", SYMBOL, "--timeframe", "1h"];
+    let line = line.into_iter().chain(["--name", "demo"]);
+    let Command::Run(args) = Cli::parse_from(line).command else {
+        return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
+    };
+    run::run(global, store, args).await?;
+    if !global.json {
+        talk::say(NEXT);
+    }
+    Ok(())
+}
+
+async fn make_year(global: &Global, store: &Store, minute: Timeframe) -> Result<(), Fail> {
+    talk::say(format!("making a synthetic year of 1-minute bars, `{SYMBOL}` (seed {SEED})"));
+    let bar = Bar::new(Unit::Rows, global.json);
+    bar.begin("importing", Some(YEAR_MINUTES as u64));
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let send = async {
+        let sender = sender;
+        let mut bars = synthetic::bars(SEED, YEAR_MINUTES);
+        loop {
+            let batch: Vec<_> = bars.by_ref().take(BATCH).collect();
+            let rows = batch.len() as u64;
+            // The receiver is gone only when the database failed, which the other half reports.
+            if rows == 0 || sender.send(Ok(batch)).await.is_err() {
+                break;
+            }
+            bar.advance(rows);
+        }
+    };
+    let (written, ()) = tokio::join!(store.write_bars(SYMBOL, minute, receiver), send);
+    bar.end();
+    talk::say(format!("imported {} bars", crate::table::count(written?.rows)));
+    Ok(())
+}

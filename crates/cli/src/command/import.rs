@@ -1,0 +1,109 @@
+//! `backtest import`: each file read, checked and written in one transaction of its own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use store::import::{BadRows, FileBars, ImportSpec, Report};
+use store::{Abort, Store};
+use tokio::sync::mpsc;
+
+use crate::args::{self, Global, Import};
+use crate::fail::{Code, Fail};
+use crate::table::count;
+use crate::talk::{self, Bar, Unit};
+use crate::when;
+
+/// Batches that may wait for the database.
+const CHANNEL: usize = 4;
+
+pub(crate) async fn import(global: &Global, store: &Store, args: Import) -> Result<(), Fail> {
+    let mut documents = Vec::new();
+    for path in &args.files {
+        documents.push(import_one(global, store, &args, path.clone()).await?);
+    }
+    if global.json {
+        talk::json(&json!({ "place": store.place(), "files": documents }));
+    }
+    Ok(())
+}
+
+async fn import_one(
+    global: &Global,
+    store: &Store,
+    args: &Import,
+    path: PathBuf,
+) -> Result<Value, Fail> {
+    let file = FileBars::open(&ImportSpec {
+        path: path.clone(),
+        symbol: args.symbol.clone(),
+        timeframe: args.timeframe,
+        columns: args.columns.clone(),
+        bad_rows: match args.bad_rows {
+            args::BadRows::Refuse => BadRows::Refuse,
+            args::BadRows::Skip => BadRows::Skip,
+        },
+    })?;
+    let (symbol, timeframe) = (file.symbol().to_owned(), file.timeframe());
+    if global.verbose > 0 {
+        talk::say(format!("{}: {}", path.display(), file.describe()));
+    }
+    let bar = Bar::new(Unit::Bytes, global.json);
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let reader = tokio::task::spawn_blocking(move || {
+        let read = file.read(&bar, &mut |rows| sender.blocking_send(Ok(rows)).is_ok());
+        if let Err(error) = &read {
+            // Whatever was sent so far must not be committed.
+            let _ = sender.blocking_send(Err(Abort(error.to_string())));
+        }
+        read
+    });
+    let written = store.write_bars(&symbol, timeframe, receiver).await;
+    let report = reader.await.map_err(|e| Fail::new(Code::Bug, e))?;
+    // When the database failed first, the reader only noticed that nobody listens.
+    let aborted = matches!(&written, Ok(_) | Err(store::Error::Aborted(_)));
+    let (written, report) = match (written, report) {
+        (_, Err(error)) if aborted => return Err(error.into()),
+        (Err(error), _) => return Err(error.into()),
+        (Ok(written), report) => (written, report?),
+    };
+    let series = (symbol.as_str(), timeframe.to_string());
+    if !global.json {
+        say_imported(&path, &series, written.rows, &report);
+    }
+    Ok(document(&path, &series, written.rows, &report))
+}
+
+fn say_imported(path: &Path, (symbol, timeframe): &(&str, String), rows: u64, report: &Report) {
+    let range = match (report.from_us, report.to_us) {
+        (Some(from), Some(to)) => format!(", {} to {}", when::show(from), when::show(to)),
+        _ => String::new(),
+    };
+    let name = path.display();
+    talk::data(&format!("{name}: {} bars of {symbol} {timeframe}{range}", count(rows)));
+    if report.rounded > 0 {
+        talk::say(format!("  {} values were rounded to 8 places", count(report.rounded)));
+    }
+    if let Some(beside) = &report.refused_file {
+        let bad = count(report.bad.total());
+        talk::say(format!("  {bad} bad rows were left out, see {}", beside.display()));
+    }
+}
+
+fn document(
+    path: &Path,
+    (symbol, timeframe): &(&str, String),
+    rows: u64,
+    report: &Report,
+) -> Value {
+    json!({
+        "file": path.display().to_string(),
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "bars": rows,
+        "from": report.from_us.map(when::iso),
+        "to": report.to_us.map(when::iso),
+        "rounded": report.rounded,
+        "bad_rows": report.bad.total(),
+        "refused_file": report.refused_file.as_ref().map(|p| p.display().to_string()),
+    })
+}

@@ -1,0 +1,297 @@
+//! `backtest list`, `show`, `trades` and `delete`: what is kept, as it stands in the rows.
+
+use std::path::Path;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Map, Value, json};
+use store::export::{TableColumn, TableFormat, Target, Values, write_table};
+use store::{ListFilter, Results, RunDetail, RunRow, Store, TradeRow};
+
+use crate::args::{Global, List, TradeFormat, Trades};
+use crate::fail::Fail;
+use crate::report::{self, Heading};
+use crate::table::{count, number, signed, table};
+use crate::talk;
+use crate::when;
+
+pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(), Fail> {
+    let filter = ListFilter {
+        strategy: args.strategy,
+        symbol: args.symbol,
+        limit: Some(usize::try_from(args.limit).unwrap_or(usize::MAX)),
+        ..ListFilter::default()
+    };
+    let rows = store.list(&filter).await?;
+    if global.json {
+        talk::json(&Value::Array(rows.iter().map(row_json).collect()));
+        return Ok(());
+    }
+    if rows.is_empty() {
+        talk::say(format!(
+            "`{}` keeps no such result; make one with `backtest run`",
+            store.place()
+        ));
+        return Ok(());
+    }
+    let header = [
+        "id",
+        "strategy",
+        "symbol",
+        "tf",
+        "parameters",
+        "status",
+        "trades",
+        "return",
+        "sharpe",
+        "drawdown",
+        "name",
+    ];
+    talk::data(&table(&header, &[0, 6, 7, 8, 9], rows.iter().map(line).collect()));
+    Ok(())
+}
+
+fn line(row: &RunRow) -> Vec<String> {
+    let results = row.results.clone().unwrap_or_default();
+    let float = |d: Option<Decimal>| d.and_then(|d| d.to_f64());
+    vec![
+        row.id.to_string(),
+        row.strategy.clone().unwrap_or_default(),
+        row.symbols.join(" "),
+        row.timeframes.join(" "),
+        params(row.parameters.as_ref()),
+        row.status.to_lowercase(),
+        results.total_trades.map_or_else(|| "-".to_owned(), count),
+        signed(float(results.total_return), 2, " %"),
+        number(float(results.sharpe_ratio), 2, ""),
+        number(float(results.max_drawdown), 2, " %"),
+        row.name.clone(),
+    ]
+}
+
+/// `fast=10 slow=50`
+fn params(parameters: Option<&Value>) -> String {
+    let pairs = parameters.and_then(Value::as_object).into_iter().flatten();
+    pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+fn row_json(row: &RunRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "strategy": row.strategy,
+        "symbols": row.symbols,
+        "timeframes": row.timeframes,
+        "parameters": row.parameters,
+        "status": row.status,
+        "created_at": row.created_us.map(when::iso),
+        "start_date": when::iso(row.start_us),
+        "end_date": when::iso(row.end_us),
+        "tags": row.tags,
+        "results": row.results.as_ref().map(results_json),
+    })
+}
+
+/// The columns of `backtest_results` as stored: decimals as text, so that no digit is lost.
+fn results_json(r: &Results) -> Value {
+    let mut all = Map::new();
+    let decimals = [
+        ("total_return", r.total_return),
+        ("annual_return", r.annual_return),
+        ("volatility", r.volatility),
+        ("sharpe_ratio", r.sharpe_ratio),
+        ("sortino_ratio", r.sortino_ratio),
+        ("max_drawdown", r.max_drawdown),
+        ("calmar_ratio", r.calmar_ratio),
+        ("win_rate", r.win_rate),
+        ("profit_factor", r.profit_factor),
+        ("avg_trade_return", r.avg_trade_return),
+        ("avg_win", r.avg_win),
+        ("avg_loss", r.avg_loss),
+        ("largest_win", r.largest_win),
+        ("largest_loss", r.largest_loss),
+        ("final_capital", r.final_capital),
+    ];
+    for (name, value) in decimals {
+        all.insert(name.to_owned(), json!(value.map(|v| v.to_string())));
+    }
+    all.insert("max_drawdown_duration".to_owned(), json!(r.max_drawdown_duration));
+    all.insert("total_trades".to_owned(), json!(r.total_trades));
+    all.insert("winning_trades".to_owned(), json!(r.winning_trades));
+    all.insert("losing_trades".to_owned(), json!(r.losing_trades));
+    let seconds = r.avg_trade_duration_us.map(|us| us as f64 / 1e6);
+    all.insert("avg_trade_duration".to_owned(), json!(seconds));
+    Value::Object(all)
+}
+
+async fn detail(store: &Store, id: i64) -> Result<RunDetail, Fail> {
+    store.show(id).await?.ok_or_else(|| {
+        Fail::data(format!("`{}` keeps no result {id}", store.place()))
+            .hint("`backtest list` shows the ids")
+    })
+}
+
+pub(crate) async fn show(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
+    let detail = detail(store, id).await?;
+    if global.json {
+        talk::json(&detail_json(store, &detail));
+        return Ok(());
+    }
+    let row = &detail.row;
+    let Some(metrics) = row.results.as_ref().and_then(|r| r.metrics.as_ref()) else {
+        talk::data(&format!("{} {} is {}", row.id, row.name, row.status.to_lowercase()));
+        if let Some(error) = &detail.error {
+            talk::data(&format!("  {error}"));
+        }
+        return Ok(());
+    };
+    let equity = store.equity(id).await?;
+    let capital = detail.initial_capital.to_f64();
+    let days = equity.iter().filter_map(|e| e.equity.to_f64());
+    let daily: Vec<f64> = capital.into_iter().chain(days).collect();
+    talk::data(&report::block(&heading(&detail, metrics), metrics, &daily));
+    if let Some(notes) = &detail.notes {
+        talk::data(&format!("\n  {notes}"));
+    }
+    Ok(())
+}
+
+fn heading(detail: &RunDetail, metrics: &Value) -> Heading {
+    let row = &detail.row;
+    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    let rules = detail.rules.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let source = metrics.pointer("/data/source_timeframe").and_then(Value::as_str);
+    Heading {
+        strategy: row.strategy.clone().unwrap_or_else(|| row.name.clone()),
+        symbol: row.symbols.join(" "),
+        timeframe: row.timeframes.join(" "),
+        source_timeframe: source.map(str::to_owned),
+        start_us: row.start_us,
+        end_us: row.end_us,
+        bars: metrics.get("bars").and_then(Value::as_u64),
+        params: params(row.parameters.as_ref()),
+        rules: rules.map(|(name, value)| (name.clone(), text(value))).collect(),
+    }
+}
+
+fn detail_json(store: &Store, detail: &RunDetail) -> Value {
+    let mut all = row_json(&detail.row);
+    let more = json!({
+        "place": store.place(),
+        "user": detail.user,
+        "initial_capital": detail.initial_capital.normalize().to_string(),
+        "completed_at": detail.completed_us.map(when::iso),
+        "notes": detail.notes,
+        "rules": detail.rules,
+        "identity": detail.identity,
+        "data_fingerprint": detail.fingerprint,
+        "engine_version": detail.engine_version,
+        "error": detail.error,
+        "metrics": detail.row.results.as_ref().and_then(|r| r.metrics.clone()),
+    });
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+        all.extend(more);
+    }
+    all
+}
+
+pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Result<(), Fail> {
+    detail(store, args.id).await?;
+    let trades = store.trades(args.id).await?;
+    let format = match trade_format(global, &args) {
+        TradeFormat::Table if args.output.is_none() => {
+            talk::data(&trade_table(&trades));
+            return Ok(());
+        }
+        // A file that no ending and no flag says more of.
+        TradeFormat::Table | TradeFormat::Csv => TableFormat::Csv,
+        TradeFormat::Json => TableFormat::Json,
+        TradeFormat::Parquet if args.output.is_none() => {
+            let hint = format!("backtest trades {} --output trades.parquet", args.id);
+            return Err(Fail::usage("Parquet goes to a file").hint(hint));
+        }
+        TradeFormat::Parquet => TableFormat::Parquet,
+    };
+    let target = match &args.output {
+        Some(path) => Target::from(path.as_path()),
+        None => talk::target(),
+    };
+    write_table(target, format, trade_columns(&trades))?;
+    if let Some(path) = &args.output {
+        talk::say(format!("wrote {} trades to {}", count(trades.len() as u64), path.display()));
+    }
+    Ok(())
+}
+
+/// The flag, else `--json`, else what the file's ending says.
+fn trade_format(global: &Global, args: &Trades) -> TradeFormat {
+    let ending = args.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
+    match (args.format, ending) {
+        (TradeFormat::Table, _) if global.json => TradeFormat::Json,
+        (TradeFormat::Table, Some("json")) => TradeFormat::Json,
+        (TradeFormat::Table, Some("parquet")) => TradeFormat::Parquet,
+        (format, _) => format,
+    }
+}
+
+fn plain(value: Option<Decimal>) -> String {
+    value.map_or_else(String::new, |v| v.normalize().to_string())
+}
+
+fn trade_table(trades: &[TradeRow]) -> String {
+    let header =
+        ["side", "entered", "at", "left", "at", "quantity", "pnl", "pnl %", "commission", "signal"];
+    let row = |t: &TradeRow| {
+        vec![
+            t.side.to_lowercase(),
+            when::show(t.entry_time_us),
+            plain(Some(t.entry_price)),
+            t.exit_time_us.map_or_else(|| "open".to_owned(), when::show),
+            plain(t.exit_price),
+            plain(Some(t.quantity)),
+            t.pnl.map_or_else(String::new, |p| format!("{p:.2}")),
+            t.pnl_percentage.map_or_else(String::new, |p| format!("{p:.4}")),
+            t.commission.map_or_else(String::new, |c| format!("{c:.2}")),
+            t.strategy_signal.clone().unwrap_or_default(),
+        ]
+    };
+    table(&header, &[2, 4, 5, 6, 7, 8], trades.iter().map(row).collect())
+}
+
+/// Trades as columns with the names of `backtest_trades`.
+fn trade_columns(trades: &[TradeRow]) -> Vec<TableColumn> {
+    let text = |of: fn(&TradeRow) -> Option<String>| Values::Text(trades.iter().map(of).collect());
+    let time = |of: fn(&TradeRow) -> Option<i64>| Values::Time(trades.iter().map(of).collect());
+    let money = |of: fn(&TradeRow) -> Option<Decimal>| {
+        let units = |t: &TradeRow| of(t).and_then(sim::exact::units);
+        Values::Decimal(trades.iter().map(units).collect())
+    };
+    let columns = [
+        ("symbol", text(|t| Some(t.symbol.clone()))),
+        ("side", text(|t| Some(t.side.clone()))),
+        ("quantity", money(|t| Some(t.quantity))),
+        ("entry_price", money(|t| Some(t.entry_price))),
+        ("exit_price", money(|t| t.exit_price)),
+        ("entry_time", time(|t| Some(t.entry_time_us))),
+        ("exit_time", time(|t| t.exit_time_us)),
+        ("pnl", money(|t| t.pnl)),
+        ("pnl_percentage", money(|t| t.pnl_percentage)),
+        ("commission", money(|t| t.commission)),
+        ("strategy_signal", text(|t| t.strategy_signal.clone())),
+    ];
+    columns.map(|(name, values)| TableColumn { name: name.to_owned(), values }).into()
+}
+
+pub(crate) async fn delete(global: &Global, store: &Store, ids: &[i64]) -> Result<(), Fail> {
+    for &id in ids {
+        detail(store, id).await?;
+    }
+    let deleted = store.delete(ids).await?;
+    if global.json {
+        talk::json(&json!({ "deleted": deleted }));
+    } else {
+        let results = if deleted == 1 { "result" } else { "results" };
+        talk::data(&format!("deleted {deleted} {results} with trades and equity"));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! One file a command. Each takes its arguments and the store, prints, and says how it failed.
+
+mod data;
+mod demo;
+mod import;
+mod kept;
+mod run;
+mod strategy;
+
+use store::Store;
+
+use crate::args::{Cli, Command, Global};
+use crate::fail::Fail;
+use crate::talk;
+
+/// Runs the command that was asked for.
+pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Strategy(command) => strategy::strategy(global, &command),
+        Command::Migrate => migrate(global).await,
+        Command::Demo => demo::demo(global, &open(global).await?).await,
+        Command::Import(args) => import::import(global, &open(global).await?, args).await,
+        Command::Data(args) => data::data(global, &open(global).await?, args).await,
+        Command::Run(args) => run::run(global, &open(global).await?, args).await,
+        Command::List(args) => kept::list(global, &open(global).await?, args).await,
+        Command::Show { id } => kept::show(global, &open(global).await?, id).await,
+        Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,
+        Command::Delete { ids } => kept::delete(global, &open(global).await?, &ids).await,
+    }
+}
+
+async fn open(global: &Global) -> Result<Store, Fail> {
+    let store = Store::open(&global.db).await?;
+    if global.verbose > 0 {
+        talk::say(format!("using `{}` ({})", store.place(), store.edition().name()));
+    }
+    Ok(store)
+}
+
+async fn migrate(global: &Global) -> Result<(), Fail> {
+    let migrated = Store::migrate(&global.db).await?;
+    if global.json {
+        let (applied, notes) = (&migrated.applied, &migrated.notes);
+        let edition = migrated.edition.name();
+        talk::json(&serde_json::json!({ "edition": edition, "applied": applied, "notes": notes }));
+        return Ok(());
+    }
+    for name in &migrated.applied {
+        talk::data(&format!("applied {name}"));
+    }
+    for note in &migrated.notes {
+        talk::say(note);
+    }
+    let state = if migrated.applied.is_empty() { "was already" } else { "is" };
+    talk::data(&format!("the schema {state} up to date ({})", migrated.edition.name()));
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! `backtest run`: one strategy, once, through the five hops, and the result kept as rows.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sim::identity::Identity;
+use sim::params::Params;
+use sim::rules::Rules;
+use sim::timeframe::Timeframe;
+use store::{Begun, LoadAsk, Loaded, NewRun, Store, StrategyRow};
+use strategies::Definition;
+
+use crate::args::{Global, Run};
+use crate::command::kept;
+use crate::fail::{Code, Fail};
+use crate::report;
+use crate::talk::{self, Bar, Unit};
+
+/// How often a running row says that it lives; 60 s of silence and it counts as abandoned.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Most bars of warm-up that can be asked for.
+const MAX_WARMUP: usize = 1_000_000;
+
+pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(), Fail> {
+    let definition = definition(&args.strategy)?;
+    let params = definition.params(&args.set)?;
+    let rules = args.rules.rules();
+    rules.check().map_err(|e| {
+        let flag = e.name.replace('_', "-");
+        Fail::usage(&e).hint(format!("give another value with --{flag}"))
+    })?;
+    // Values that no rule can take are found before any bar is read.
+    definition.build(&params)?;
+    let ask = ask(store, &args, &definition).await?;
+    let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
+    let new = new_run(&args, &definition, &params, &rules, &ask, &loaded);
+    let id = match store.begin(&new).await? {
+        Begun::Existing(id) => {
+            talk::say(format!("this very run is kept already, as {id}"));
+            id
+        }
+        Begun::New(id) => {
+            simulate(store, id, &definition, &params, &rules, loaded).await?;
+            id
+        }
+    };
+    kept::show(global, store, id).await?;
+    talk::say(format!("kept as {id} in `{}`; its trades: backtest trades {id}", store.place()));
+    Ok(())
+}
+
+/// A ready strategy by name, or a file by path.
+pub(crate) fn definition(name: &str) -> Result<Definition, Fail> {
+    let path = Path::new(name);
+    let is_path = path.extension().is_some_and(|e| e == "toml") || name.contains(['/', '\\']);
+    if !is_path {
+        return Ok(strategies::ready(name)?);
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Fail::new(Code::Data, anyhow::Error::new(error).context(format!("cannot read `{name}`")))
+            .hint("`backtest strategy list` names the ready ones")
+    })?;
+    Ok(Definition::parse(&text, name)?)
+}
+
+/// What to load: the flags, else the strategy's own wishes, else the only thing that is held.
+async fn ask(store: &Store, args: &Run, definition: &Definition) -> Result<LoadAsk, Fail> {
+    if args.symbol.len() > 1 {
+        let symbols = args.symbol.join(", ");
+        return Err(Fail::usage(format!("one run trades one symbol for now, not {symbols}"))
+            .hint(format!("run them one by one: --symbol {}", args.symbol[0])));
+    }
+    if args.warmup > MAX_WARMUP {
+        let given = args.warmup;
+        let message = format!("{given} bars of warm-up are more than the limit of {MAX_WARMUP}");
+        return Err(Fail::usage(message).hint("give a smaller --warmup"));
+    }
+    let symbol = match args.symbol.first() {
+        Some(symbol) => symbol.clone(),
+        None => symbol(store, definition).await?,
+    };
+    let hour = || Timeframe::from_us(3_600_000_000);
+    let wished = args.timeframe.or(definition.timeframes.first().copied()).or_else(hour);
+    let none = || Fail::usage("no timeframe").hint("give --timeframe 1h");
+    let timeframe = wished.ok_or_else(none)?;
+    let (from_us, to_us) = args.range.ends();
+    if let (Some(from), Some(to)) = (from_us, to_us)
+        && from >= to
+    {
+        let hint = "--from is included, --to is not";
+        return Err(Fail::usage("the range ends before it begins").hint(hint));
+    }
+    let columns = definition.columns();
+    Ok(LoadAsk { symbol, timeframe, from_us, to_us, warmup_bars: args.warmup, columns })
+}
+
+/// The strategy's first symbol when it is held, else the only one that is.
+async fn symbol(store: &Store, definition: &Definition) -> Result<String, Fail> {
+    let held: BTreeSet<String> = store.held().await?.into_iter().map(|h| h.symbol).collect();
+    let wished = definition.symbols.iter().find(|s| held.contains(*s));
+    if let Some(symbol) = wished {
+        return Ok(symbol.clone());
+    }
+    if held.len() == 1 {
+        let only = held.into_iter().next().unwrap_or_default();
+        talk::say(format!("no --symbol given: taking `{only}`, the only one held"));
+        return Ok(only);
+    }
+    if held.is_empty() {
+        return Err(Fail::data(format!("`{}` holds no bars", store.place()))
+            .hint("load some with `backtest import FILE`, or try `backtest demo`"));
+    }
+    let names: Vec<String> = held.into_iter().take(8).collect();
+    Err(Fail::usage("no symbol given").hint(format!("give --symbol, one of {}", names.join(", "))))
+}
+
+fn new_run<'a>(
+    args: &'a Run,
+    definition: &Definition,
+    params: &Params,
+    rules: &Rules,
+    ask: &LoadAsk,
+    loaded: &Loaded,
+) -> NewRun<'a> {
+    let bars = &loaded.bars;
+    let range_us = (bars.time_us()[bars.n_warmup()], bars.end_us(bars.len() - 1));
+    let timeframe = ask.timeframe.to_string();
+    let identity = Identity {
+        strategy: &definition.identity(),
+        params,
+        rules,
+        fingerprint: &loaded.fingerprint,
+        symbol: &ask.symbol,
+        timeframe: &timeframe,
+        range_us,
+        n_warmup: bars.n_warmup(),
+    }
+    .hash();
+    let parameters: Map<String, Value> =
+        params.iter().map(|(name, value)| (name.to_owned(), number(value))).collect();
+    let named = rules.named().into_iter();
+    let rules_json: Map<String, Value> =
+        named.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    NewRun {
+        user: &args.user,
+        strategy: strategy_row(definition),
+        name: args.name.clone(),
+        notes: args.notes.clone(),
+        tags: args.tags.clone(),
+        start_us: range_us.0,
+        end_us: range_us.1,
+        initial_capital: rules.capital,
+        symbols: vec![ask.symbol.clone()],
+        timeframes: vec![timeframe],
+        parameters: Value::Object(parameters),
+        rules: Value::Object(rules_json),
+        identity,
+        fingerprint: loaded.fingerprint.clone(),
+        engine_version: sim::VERSION.to_owned(),
+    }
+}
+
+fn strategy_row(definition: &Definition) -> StrategyRow {
+    StrategyRow {
+        name: definition.name.clone(),
+        description: Some(definition.description.clone()),
+        strategy_type: definition.strategy_type.clone(),
+        parameters: definition.json().clone(),
+        risk_parameters: definition.risk_json(),
+        symbols: definition.symbols.clone(),
+        timeframes: definition.timeframes.iter().map(Timeframe::to_string).collect(),
+    }
+}
+
+/// A parameter as a JSON number, so that SQL can compare it.
+fn number(value: rust_decimal::Decimal) -> Value {
+    serde_json::from_str(&value.normalize().to_string()).unwrap_or(Value::Null)
+}
+
+/// Hops 4 and 5, with the row kept alive meanwhile.
+async fn simulate(
+    store: &Store,
+    id: i64,
+    definition: &Definition,
+    params: &Params,
+    rules: &Rules,
+    loaded: Loaded,
+) -> Result<(), Fail> {
+    let (definition, params, task_rules) = (definition.clone(), params.clone(), rules.clone());
+    let mut task = tokio::task::spawn_blocking(move || {
+        let mut strategy = definition.build(&params)?;
+        let outcome = sim::run(&loaded.bars, &mut *strategy, &task_rules);
+        Ok::<_, strategies::FileError>((outcome, loaded))
+    });
+    let mut beat = tokio::time::interval(HEARTBEAT);
+    beat.tick().await;
+    let (outcome, loaded) = loop {
+        tokio::select! {
+            done = &mut task => break done.map_err(|e| Fail::new(Code::Bug, e))??,
+            _ = beat.tick() => store.heartbeat(id).await?,
+        }
+    };
+    match outcome {
+        Ok(run) => {
+            let metrics = report::metrics_json(&run, rules, &loaded);
+            Ok(store.finish(id, &run, &metrics).await?)
+        }
+        Err(failure) => {
+            store.fail(id, &failure.to_string()).await?;
+            let at = crate::when::show(failure.time_us);
+            Err(Fail::data(format!("run {id} failed: {failure} ({at})"))
+                .hint("give less --capital, or a --to before that bar"))
+        }
+    }
+}
