@@ -59,14 +59,18 @@ pub fn ratio(num: i128, den: i128) -> f64 {
     if negative { -magnitude } else { magnitude }
 }
 
-/// Long division to 55 significant bits with a sticky bit; the cast to f64 then rounds once, to even.
+/// Long division to at least 55 significant bits with a sticky bit; the cast to f64 then rounds once, to even.
 fn wide_ratio(n: u128, d: u128) -> f64 {
     if n == 0 {
         return 0.0;
     }
+    // Shifted so that the first division gives some 62 bits, which the processor does in one step.
+    let wanted = (62 + n.leading_zeros()).saturating_sub(d.leading_zeros());
+    let shift = wanted.min(n.leading_zeros());
+    let n = n << shift;
     let mut quotient = n / d;
-    let mut remainder = n % d;
-    let mut exponent = 0_i32;
+    let mut remainder = n - quotient * d;
+    let mut exponent = -shift.cast_signed();
     while quotient < 1 << 55 && remainder != 0 {
         // d < 2^127 because it came from an i128, so the doubled remainder fits.
         remainder <<= 1;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::parse::MAX_SOURCE;
+
 /// Similarity from which a name is close enough to be suggested (0 nothing alike, 1 the same).
 const NEAR: f64 = 0.75;
 
@@ -57,9 +59,13 @@ impl ExprError {
     }
 
     /// The message, the line of the source it is about, and a line of carets under the place. The hint is not in it.
+    /// Of a source longer than the limit the message alone.
     #[must_use]
     pub fn render(&self) -> String {
         let source = &*self.source;
+        if source.len() > MAX_SOURCE {
+            return self.to_string();
+        }
         let Range { start, end } = self.fault.span;
         let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);

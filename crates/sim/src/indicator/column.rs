@@ -13,22 +13,21 @@ use super::window::runs;
 /// Integers below this are doubles themselves, so one division of them is rounded once.
 const EXACT_DOUBLE: i64 = 1 << 53;
 
-/// `units` of 1e-8 as the double nearest to the decimal.
-fn price(units: i64) -> f64 {
-    if units < EXACT_DOUBLE {
-        units as f64 / exact::ONE_E8 as f64
-    } else {
-        exact::to_f64(i128::from(units))
+/// `units` of 1e-8 as the double nearest to the decimal; the same as [`exact::to_f64`], sooner for small ones.
+pub(super) fn double(units: i128) -> f64 {
+    match i64::try_from(units) {
+        Ok(units) if units.abs() < EXACT_DOUBLE => units as f64 / exact::ONE_E8 as f64,
+        _ => exact::to_f64(units),
     }
 }
 
 /// A column as doubles; NaN where it has no value.
 pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
     if let Some(prices) = bars.prices(column) {
-        return prices.iter().map(|&units| price(units)).collect();
+        return prices.iter().map(|&units| double(i128::from(units))).collect();
     }
     match bars.extra(column) {
-        Some(units) => units.iter().map(|units| units.map_or(f64::NAN, exact::to_f64)).collect(),
+        Some(units) => units.iter().map(|units| units.map_or(f64::NAN, double)).collect(),
         None => super::filled(f64::NAN, bars.len()),
     }
 }
@@ -176,6 +175,6 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
 }
 
 fn in_doubles<T: Copy + Into<i128>>(window: &[T]) -> f64 {
-    let values: Vec<f64> = window.iter().map(|&units| exact::to_f64(units.into())).collect();
+    let values: Vec<f64> = window.iter().map(|&units| double(units.into())).collect();
     volatility::deviation(&values, super::average::mean(&values))
 }

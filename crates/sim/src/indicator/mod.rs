@@ -5,8 +5,6 @@ mod average;
 mod column;
 mod logic;
 mod momentum;
-#[cfg(test)]
-mod tests;
 mod trend;
 mod volatility;
 mod volume;

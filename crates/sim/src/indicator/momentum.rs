@@ -81,6 +81,11 @@ pub(super) fn cci(bars: &Bars, n: usize, out: &mut [f64]) {
         .map(|((&high, &low), &close)| i128::from(high) + i128::from(low) + i128::from(close))
         .collect();
     let count = n as i128;
+    let scaled: Vec<i128> = thrice.iter().map(|x| count * x).collect();
+    let greatest = scaled.iter().copied().max().unwrap_or(0);
+    // A window's distances sum to at most n times the greatest: where that fits, 64 bits give the same integers.
+    let narrow: Option<Vec<i64>> = (greatest < i128::from(i64::MAX) / count)
+        .then(|| scaled.iter().filter_map(|&x| i64::try_from(x).ok()).collect());
     let mut sum = 0_i128;
     for i in 0..thrice.len() {
         sum += thrice[i];
@@ -88,12 +93,23 @@ pub(super) fn cci(bars: &Bars, n: usize, out: &mut [f64]) {
             continue;
         }
         let first = i + 1 - n;
-        let strayed: i128 = thrice[first..=i].iter().map(|x| (count * x - sum).abs()).sum();
-        let own = count * thrice[i] - sum;
-        out[i] =
-            if strayed == 0 { 0.0 } else { own as f64 / (0.015 * (strayed as f64 / n as f64)) };
+        let strayed = match (&narrow, i64::try_from(sum)) {
+            (Some(narrow), Ok(sum)) => i128::from(distances(&narrow[first..=i], sum)),
+            _ => scaled[first..=i].iter().map(|x| (x - sum).abs()).sum(),
+        };
+        out[i] = if strayed == 0 {
+            0.0
+        } else {
+            (scaled[i] - sum) as f64 / (0.015 * (strayed as f64 / n as f64))
+        };
         sum -= thrice[first];
     }
+}
+
+/// Σ |x − centre|, known to fit.
+fn distances(window: &[i64], centre: i64) -> i64 {
+    let add = |sum: i64, x: &i64| sum.wrapping_add(x.wrapping_sub(centre).wrapping_abs());
+    window.iter().fold(0, add)
 }
 
 /// Where the close stands between the lowest low and the highest high of a window, in per cent; TA-Lib's 0

@@ -7,6 +7,7 @@ use crate::bars::{Bars, Column};
 use crate::exact;
 use crate::timeframe;
 
+use super::column::double;
 use super::momentum::strength;
 use super::window::{Sum, runs, slide};
 
@@ -30,14 +31,14 @@ pub(super) fn obv(bars: &Bars, out: &mut [f64]) {
     let close = bars.close();
     over_volume(bars, |run, volume| {
         let mut total = volume[0];
-        out[run.start] = exact::to_f64(total);
+        out[run.start] = double(total);
         for (i, &volume) in run.zip(volume).skip(1) {
             match close[i].cmp(&close[i - 1]) {
                 std::cmp::Ordering::Greater => total += volume,
                 std::cmp::Ordering::Less => total -= volume,
                 std::cmp::Ordering::Equal => {}
             }
-            out[i] = exact::to_f64(total);
+            out[i] = double(total);
         }
     });
 }
@@ -47,19 +48,24 @@ pub(super) fn obv(bars: &Bars, out: &mut [f64]) {
 /// exactly, there is no least flow, and it is 50 where both sides are 0.
 pub(super) fn mfi(bars: &Bars, n: usize, out: &mut [f64]) {
     over_volume(bars, |run, volume| {
-        let typical: Vec<i128> = run.clone().map(|i| thrice_typical(bars, i)).collect();
-        // Sums of a window's flows, up and down; the first bar of a run has no step.
-        let flow = |step: usize| {
-            let i = step + 1;
-            let money = Sum::of(exact::to_f64(typical[i]) / 3.0 * exact::to_f64(volume[i]));
-            match typical[i].cmp(&typical[i - 1]) {
-                std::cmp::Ordering::Greater => (money, Sum::ZERO),
-                std::cmp::Ordering::Less => (Sum::ZERO, money),
-                std::cmp::Ordering::Equal => (Sum::ZERO, Sum::ZERO),
-            }
-        };
+        // What flowed in (above 0) or out (below) with each step; the first bar of a run has none.
+        let flows: Vec<f64> = run
+            .clone()
+            .zip(volume)
+            .skip(1)
+            .map(|(i, &volume)| {
+                let typical = thrice_typical(bars, i);
+                let money = double(typical) / 3.0 * double(volume);
+                match typical.cmp(&thrice_typical(bars, i - 1)) {
+                    std::cmp::Ordering::Greater => money,
+                    std::cmp::Ordering::Less => -money,
+                    std::cmp::Ordering::Equal => 0.0,
+                }
+            })
+            .collect();
+        let lift = |step: usize| (Sum::of(flows[step].max(0.0)), Sum::of((-flows[step]).max(0.0)));
         let join = |a: (Sum, Sum), b: (Sum, Sum)| (a.0.plus(b.0), a.1.plus(b.1));
-        slide(run.len() - 1, n, (Sum::ZERO, Sum::ZERO), flow, join, |step, (up, down)| {
+        slide(flows.len(), n, (Sum::ZERO, Sum::ZERO), lift, join, |step, (up, down)| {
             out[run.start + step + 1] = strength(up.value(), down.value());
         });
     });
@@ -101,7 +107,7 @@ impl DaySums {
         let product = thrice.checked_mul(volume);
         Self {
             exact: self.exact.zip(product).and_then(|(sum, product)| sum.checked_add(product)),
-            money: self.money.plus(Sum::product(exact::to_f64(thrice), exact::to_f64(volume))),
+            money: self.money.plus(Sum::product(double(thrice), double(volume))),
             volume: self.volume + volume,
         }
     }
@@ -113,7 +119,7 @@ impl DaySums {
         let parts = 3 * self.volume;
         match self.exact.zip(parts.checked_mul(i128::from(exact::ONE_E8))) {
             Some((exact, den)) => exact::ratio(exact, den),
-            None => self.money.value() / exact::to_f64(parts),
+            None => self.money.value() / double(parts),
         }
     }
 }

@@ -1,2 +1,0 @@
-//! Tests of indicators.
-//! No file or network may enter.
