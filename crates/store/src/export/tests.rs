@@ -74,8 +74,9 @@ fn every_form_reads_back_the_same() {
 
 #[test]
 fn more_than_one_group_reads_back_the_same() {
-    let many: Vec<BarRow> =
-        (0..GROUP_ROWS as i64 * 2 + 7).map(|i| bar(i * MINUTE, i128::from(i) + 1)).collect();
+    let many: Vec<BarRow> = (0..i64::try_from(GROUP_ROWS).unwrap() * 2 + 7)
+        .map(|i| bar(i * MINUTE, i128::from(i) + 1))
+        .collect();
     for name in NAMES {
         round_trip(&many, name);
     }

@@ -138,7 +138,7 @@ fn batches_come_in_order_and_progress_adds_up() {
             self.0.lock().unwrap().3 += 1;
         }
     }
-    let n = BATCH_ROWS as i64 * 2 + 5;
+    let n = i64::try_from(BATCH_ROWS).unwrap() * 2 + 5;
     let made = Made::new("X-1m.csv.gz", gzip(lines(n)));
     let file = FileBars::open(&made.spec).unwrap();
     let (heard, mut sizes, mut next) = (Heard::default(), Vec::new(), 0);
@@ -153,7 +153,7 @@ fn batches_come_in_order_and_progress_adds_up() {
         })
         .unwrap();
     assert_eq!(sizes, [BATCH_ROWS, BATCH_ROWS, 5]);
-    assert_eq!(report.rows, n as u64);
+    assert_eq!(report.rows, n.cast_unsigned());
     assert_eq!((report.from_us, report.to_us), (Some(T0), Some(T0 + n * MINUTE)));
     let heard = heard.0.into_inner().unwrap();
     assert_eq!((heard.0, heard.3), (1, 1));
@@ -162,7 +162,7 @@ fn batches_come_in_order_and_progress_adds_up() {
 
 #[test]
 fn a_receiver_that_is_gone_ends_the_reading() {
-    let made = Made::new("X-1m.csv", lines(BATCH_ROWS as i64 * 3));
+    let made = Made::new("X-1m.csv", lines(i64::try_from(BATCH_ROWS).unwrap() * 3));
     let mut batches = 0;
     let result = FileBars::open(&made.spec).unwrap().read(&Silent, &mut |_| {
         batches += 1;

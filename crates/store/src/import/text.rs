@@ -7,6 +7,7 @@ use super::columns::{ColumnTrouble, Field, Places};
 use super::decimal;
 use super::error::ImportError;
 use super::gate::{Decoded, Gate};
+use super::report::excerpt;
 use super::source::Lines;
 use super::time::TimeFormat;
 use super::{ImportSpec, SAMPLE_ROWS};
@@ -144,7 +145,7 @@ impl<'a> Shape<'a> {
         if self.names.is_none() {
             said.push_str(" in a file without header");
         } else if lacks_time(trouble) {
-            said.push_str(&format!("; the first row is `{}`", lossy(&self.rows[0].1)));
+            said.push_str(&format!("; the first row is `{}`", excerpt(&self.rows[0].1)));
         }
         ImportError::Columns {
             path: spec.path.clone(),
@@ -231,7 +232,7 @@ pub(super) fn read(
         if let Some(at) = layout.places.get(Field::Symbol) {
             row.same_symbol(spec, number, at, &mut symbol)?;
         }
-        gate.offer(number, row.decode(layout), &|| Cow::Borrowed(line))?;
+        gate.offer(number, &row.decode(layout), &|| Cow::Borrowed(line))?;
     }
     Ok(())
 }

@@ -128,12 +128,12 @@ fn duplicates_are_seen_in_any_order() {
     let mut made = Made::new("X-1m.csv", &text);
     made.spec.timeframe = "1m".parse().ok();
     let got = made.ok();
-    assert_eq!(got.report.rows, n as u64);
+    assert_eq!(got.report.rows, n.cast_unsigned());
     assert_eq!(got.report.to_us, Some(T0 + n * MINUTE));
     text.push_str(&format!("{},2,4,1,3,11\n", at(70_000)));
     std::fs::write(&made.spec.path, text).unwrap();
     let got = made.skip().ok();
-    let line = n as u64 + 2;
+    let line = n.cast_unsigned() + 2;
     assert_eq!(got.report.first_bad[0].0, line);
     assert_eq!(got.report.first_bad[0].1, BadRow::Duplicate);
 }

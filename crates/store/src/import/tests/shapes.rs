@@ -274,6 +274,19 @@ fn frames_of_days_and_of_types_that_are_no_numbers() {
 }
 
 #[test]
+fn a_typed_time_far_outside_is_no_time() {
+    for unit in [TimeUnit::Nanoseconds, TimeUnit::Microseconds, TimeUnit::Milliseconds] {
+        let time =
+            Series::new("date".into(), vec![i64::MIN, 0, i64::MAX / 60_000_000 * 60_000_000]);
+        let mut frame = frame(time.into_datetime(unit, None), &DataType::Float64);
+        let mut made = Made::new("X-1m.parquet", parquet(&mut frame)).skip();
+        made.spec.timeframe = "1m".parse().ok();
+        let bad = made.ok().report.bad;
+        assert_eq!(bad.total(), 2, "{unit:?}: {bad}");
+    }
+}
+
+#[test]
 fn frames_of_several_groups_with_bad_rows_by_number() {
     let n = 1_000_i64;
     let times: Vec<i64> = (0..n).map(|m| (T0 + m * MINUTE) / 1_000).collect();
