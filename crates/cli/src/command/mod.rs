@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and the store, prints, and says how it failed.
 
 mod data;
+mod db;
 mod demo;
 mod import;
 mod kept;
@@ -19,6 +20,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     match cli.command {
         Command::Strategy(command) => strategy::strategy(global, &command),
         Command::Migrate => migrate(global).await,
+        Command::Db(command) => db::db(global, &command).await,
         Command::Demo => demo::demo(global, &open(global).await?).await,
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
         Command::Data(args) => data::data(global, &open(global).await?, args).await,

@@ -2,6 +2,10 @@
 //! No SQL that belongs to one backend may enter but in `places`.
 
 mod bars;
+mod document; // the tables are the document's, but for what is listed
 mod places;
 mod runs;
 mod schema;
+mod security; // nobody sees or guesses another user's rows
+mod upgrade; // older tables of ours keep their rows
+mod upkeep; // status, policies, maintain, health
