@@ -160,7 +160,7 @@ fn columns(metrics: &Value) -> Vec<String> {
         let text = metrics.get(name).and_then(Value::as_str).unwrap_or("0");
         money(text.parse().unwrap_or_default())
     };
-    let average = f("avg_trade_duration").map(|seconds| seconds.round());
+    let average = f("avg_trade_duration").map(f64::round);
     let held = average.map_or_else(|| "-".to_owned(), |s| when::span(whole(s)));
     let capital = metrics
         .pointer("/conventions/capital")
