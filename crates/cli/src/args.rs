@@ -50,7 +50,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Data(Data),
     /// Run one strategy once and keep the result
-    Run(Run),
+    Run(Box<Run>),
     /// List the results that are kept, newest first
     List(List),
     /// Show one result in full

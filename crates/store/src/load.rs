@@ -198,9 +198,9 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Optio
         return Ok(None);
     }
     let n_warmup = before.min(ask.warmup_bars);
-    let frame = frame.from_row(before - n_warmup);
+    let frame = frame.starting_at(before - n_warmup);
     let first_us = frame.time_us()?[0];
-    let source = read.from_row(read.time_us()?.partition_point(|&us| us < first_us));
+    let source = read.starting_at(read.time_us()?.partition_point(|&us| us < first_us));
     let traded = source.time_us()?.iter().filter(|&&us| us >= plan.start_us).count() as u64;
     let grid = ((plan.end_us - plan.start_us) / plan.source.us()).unsigned_abs();
     let shorter = Range { from_us: Some(plan.start_us), to_us: Some(plan.end_us) };

@@ -82,7 +82,7 @@ fn connect_error(place: &str, source: sqlx::Error) -> Error {
         place: place.to_owned(),
         why: why.to_owned(),
         hint: hint.map(str::to_owned),
-        source: Some(source),
+        source: Some(Box::new(source)),
     }
 }
 
@@ -98,7 +98,7 @@ const VALUES_PER_ROW: usize = 10;
 /// plain `?`: SQLite looks a numbered one up by walking through all of them. A row that holds the same values already
 /// is left alone, so that the count of changes says what changed.
 fn insert_bars(rows: usize) -> String {
-    let row = format!("({})", vec!["?"; VALUES_PER_ROW].join(", "));
+    let row = format!("({})", ["?"; VALUES_PER_ROW].join(", "));
     let values = vec![row.as_str(); rows].join(", ");
     format!(
         "INSERT INTO market_data (symbol, timeframe, created_at, timestamp, open, high, low, close, \

@@ -45,7 +45,7 @@ pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
     let Command::Run(args) = Cli::parse_from(line).command else {
         return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
     };
-    run::run(global, store, args).await?;
+    run::run(global, store, *args).await?;
     if !global.json {
         talk::say(NEXT);
     }

@@ -24,7 +24,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Demo => demo::demo(global, &open(global).await?).await,
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
-        Command::Run(args) => run::run(global, &open(global).await?, args).await,
+        Command::Run(args) => run::run(global, &open(global).await?, *args).await,
         Command::List(args) => kept::list(global, &open(global).await?, args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,
         Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,

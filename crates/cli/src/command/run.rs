@@ -9,7 +9,7 @@ use sim::identity::Identity;
 use sim::params::Params;
 use sim::rules::Rules;
 use sim::timeframe::Timeframe;
-use store::{Begun, LoadAsk, Loaded, NewRun, Store, StrategyRow};
+use store::{Begun, LoadAsk, Loaded, NewRun, Range, Store, StrategyRow};
 use strategies::Definition;
 
 use crate::args::{Global, Run};
@@ -17,6 +17,7 @@ use crate::command::kept;
 use crate::fail::{Code, Fail};
 use crate::report;
 use crate::talk::{self, Bar, Unit};
+use crate::when;
 
 /// How often a running row says that it lives; 60 s of silence and it counts as abandoned.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -35,6 +36,10 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(),
     definition.build(&params)?;
     let ask = ask(store, &args, &definition).await?;
     let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
+    if let Some(Range { from_us: Some(from), to_us: Some(to) }) = loaded.shorter {
+        let (from, to) = (when::show(from), when::show(to));
+        talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
+    }
     let new = new_run(&args, &definition, &params, &rules, &ask, &loaded);
     let id = match store.begin(&new).await? {
         Begun::Existing(id) => {
@@ -209,7 +214,7 @@ async fn simulate(
         }
         Err(failure) => {
             store.fail(id, &failure.to_string()).await?;
-            let at = crate::when::show(failure.time_us);
+            let at = when::show(failure.time_us);
             Err(Fail::data(format!("run {id} failed: {failure} ({at})"))
                 .hint("give less --capital, or a --to before that bar"))
         }
