@@ -6,6 +6,10 @@
     reason = "a helper of tests fails and talks as a test does"
 )]
 
+mod backup; // recovery to a point in time, by the script that is shipped
+mod cluster; // a server of one test's own
+mod keeping; // `backtest db …`: what a person sees
 mod lookahead; // L1: no ready strategy sees what has not happened
+mod secrets; // passwords and TLS
 mod servers; // a fresh database on every backend, for the tests that need one
 mod tidy; // house rules: dependencies, code map, lengths, migration pairs, README, scripts

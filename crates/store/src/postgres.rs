@@ -70,21 +70,27 @@ pub(crate) async fn connect(
     }
 }
 
+/// What is wrong, and where to look, when TLS fails.
+const NOT_SECURE: (&str, &str) = (
+    "no secure connection",
+    "look at sslmode and sslrootcert of the URL, or PGSSLMODE and PGSSLROOTCERT",
+);
+
 fn connect_error(place: &str, source: sqlx::Error) -> Error {
     let (why, hint) = match &source {
         sqlx::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
                 ("nothing listens there", "start the server, or look at the host and port")
             }
+            // How rustls reports a certificate that it does not trust.
+            std::io::ErrorKind::InvalidData => NOT_SECURE,
             std::io::ErrorKind::NotFound => ("there is no such socket", "look at the host"),
             _ if error.raw_os_error().is_none() => {
                 ("the host is not known", "look at the host's name")
             }
             _ => ("the host cannot be reached", "look at the host, the port and the network"),
         },
-        sqlx::Error::Tls(_) => {
-            ("no secure connection", "look at sslmode and sslrootcert of the URL")
-        }
+        sqlx::Error::Tls(_) => NOT_SECURE,
         sqlx::Error::Database(error) => match error.code().unwrap_or_default().as_ref() {
             "28P01" | "28000" => (
                 "the server refused this user or password",
