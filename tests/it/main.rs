@@ -6,6 +6,7 @@
     reason = "a helper of tests fails and talks as a test does"
 )]
 
+mod gate; // backtest check: passes, fails, cannot run; the project's own baselines
 mod lookahead; // L1: no ready strategy sees what has not happened
 mod servers; // a fresh database on every backend, for the tests that need one
 mod tidy; // house rules: dependencies, code map, lengths, migration pairs, README, scripts
