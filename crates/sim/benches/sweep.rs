@@ -21,6 +21,7 @@ const VARIANTS: usize = 355;
 const CHECKED: usize = 20;
 /// Rounds a case; the best counts, because others use the machine too.
 const ROUNDS: usize = 3;
+const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
 
 /// Sweeps a round, so that a round is long beside a tick of the clock.
 const REPEATS: u32 = 2;
@@ -33,14 +34,15 @@ struct Case {
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let rounds = std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |text| text.parse().unwrap());
     let bars = walk();
     println!("{}", machine());
     println!(
-        "{BARS} bars; best of {ROUNDS} rounds, 1 and 2 threads by turns; CPU seconds of the process"
+        "{BARS} bars; best of {rounds} rounds, 1 and 2 threads by turns; CPU seconds of the process"
     );
     for case in cases() {
         if wanted.is_empty() || wanted.iter().any(|w| case.name.contains(w.as_str())) {
-            measure(&bars, &case);
+            measure(&bars, &case, rounds);
         }
     }
     println!("peak memory {} MB", status("VmHWM:").unwrap_or(0) / 1024);
@@ -110,12 +112,12 @@ fn with_stops(rules: &SignalRules, variants: &[Variant]) -> Case {
     Case { name: "sma_cross with stop and target".to_owned(), rules, variants: wider }
 }
 
-fn measure(bars: &Bars, case: &Case) {
+fn measure(bars: &Bars, case: &Case, rounds: usize) {
     assert_eq!(sweep::path(bars, &case.variants[0].rules), Path::Kernel);
     let mut best = [f64::INFINITY; 2];
     let mut wall = [f64::INFINITY; 2];
     let mut outcomes = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for threads in [1, 2] {
             let results = Mutex::new(vec![None; case.variants.len()]);
             let (cpu, clock) = (cpu_seconds(), Instant::now());

@@ -157,23 +157,51 @@ impl<'a> Books<'a> {
         }
         self.marked = to;
         self.bars_held += to - from;
-        let closes = self.tape.bars.close();
-        let (least, greatest) = self.tape.closes.extremes(from, to);
-        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
-        let (Some(best), Some(worst)) = (self.equity(held, best), self.equity(held, worst)) else {
-            let fails = |&bar: &usize| self.equity(held, closes[bar]).is_none();
-            return Err(self.failure((from..to).find(fails).unwrap_or(from)));
+        let bounds = self.tape.closes.bounds(from, to);
+        // Money at the edge of DECIMAL(20,8): which bar passes it, if any, is decided bar by bar.
+        let Some((best, worst)) = self.both(held, bounds) else {
+            return self.mark_each(held, from, to);
         };
-        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
-            let equity = self.equity(held, closes[day_end]);
-            self.daily.push(equity.unwrap_or_default());
-        }
-        if best < self.drawdown.peak_e8() {
-            self.sink_to(worst, from);
-        } else {
+        self.mark_days(held, to);
+        if best >= self.drawdown.peak_e8() {
             self.climb(held, from, to);
+        } else if worst < self.trough {
+            self.sink_within(held, from, to);
         }
         Ok(())
+    }
+
+    /// Equity at the better and at the worse of two closes.
+    fn both(&self, held: &Held, (least, greatest): (i64, i64)) -> Option<(i128, i128)> {
+        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
+        Some((self.equity(held, best)?, self.equity(held, worst)?))
+    }
+
+    /// Marks every bar of `[from, to)`; fails at the first that is beyond DECIMAL(20,8).
+    fn mark_each(&mut self, held: &Held, from: usize, to: usize) -> Result<(), Failure> {
+        for bar in from..to {
+            let equity = self.equity(held, self.tape.bars.close()[bar]);
+            let equity = equity.ok_or_else(|| self.failure(bar))?;
+            self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+            let at_peak = equity >= self.drawdown.peak_e8();
+            self.trough = if at_peak { equity } else { equity.min(self.trough) };
+        }
+        self.mark_days(held, to);
+        Ok(())
+    }
+
+    fn mark_days(&mut self, held: &Held, to: usize) {
+        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
+            let equity = self.equity(held, self.tape.bars.close()[day_end]);
+            self.daily.push(equity.unwrap_or_default());
+        }
+    }
+
+    /// The least mark of `[from, to)`, none of which reaches the peak.
+    fn sink_within(&mut self, held: &Held, from: usize, to: usize) {
+        let closes = &self.tape.closes;
+        let worst = if held.long { closes.least(from, to) } else { closes.greatest(from, to) };
+        self.sink_to(self.equity(held, worst).unwrap_or_default(), from);
     }
 
     /// Marks of `[from, to)` that reach the peak, and between them the least ones: the others change nothing.
@@ -185,9 +213,7 @@ impl<'a> Books<'a> {
             let found = self.tape.closes.first_outside(next, to, floor, ceiling);
             let end = found.unwrap_or(to);
             if next < end {
-                let (least, greatest) = self.tape.closes.extremes(next, end);
-                let worst = if held.long { least } else { greatest };
-                self.sink_to(self.equity(held, worst).unwrap_or_default(), next);
+                self.sink_within(held, next, end);
             }
             if let Some(bar) = found {
                 let equity = self.equity(held, closes[bar]).unwrap_or_default();

@@ -152,8 +152,8 @@ impl Walker<'_> {
         };
         let overflow = || self.books.failure(bar);
         let stop = levels.stop_loss.or(levels.first_trail);
-        let quantity = market.quantity(price, equity, stop).ok_or_else(overflow)?;
-        let (notional, fee) = market.cost(quantity, price, false).ok_or_else(overflow)?;
+        let (quantity, notional, fee) =
+            market.quantity(price, equity, stop).ok_or_else(overflow)?;
         if quantity <= 0 {
             return Ok(self.refuse(RejectReason::Lot));
         }
