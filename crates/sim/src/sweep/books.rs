@@ -11,7 +11,11 @@ use crate::run::Failure;
 
 use super::Outcome;
 use super::money::value;
+use super::simd;
 use super::tape::Tape;
+
+/// Bars over which vectors are quicker than the pyramid.
+const SHORT: usize = 512;
 
 /// The lot held, money in units of 1e-8.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +48,10 @@ pub(super) struct Books<'a> {
     /// Equity is marked up to this bar.
     pub(super) marked: usize,
     drawdown: Drawdown,
-    /// Least equity since the last peak.
+    /// Least equity since the last peak; `drawdown` learns of it when the peak is reached again, or at the end.
     trough: i128,
+    /// A bar that was marked below the peak, while `drawdown` does not know of it.
+    sunk_at: Option<usize>,
     daily: Vec<i128>,
     tally: Tally,
     bars_held: usize,
@@ -65,6 +71,7 @@ impl<'a> Books<'a> {
             marked: first,
             drawdown: Drawdown::new(capital, tape.bars.time_us()[first]),
             trough: capital,
+            sunk_at: None,
             daily: Vec::with_capacity(tape.day_ends.len()),
             tally: Tally::default(),
             bars_held: 0,
@@ -141,9 +148,8 @@ impl<'a> Books<'a> {
         }
         if cash >= self.drawdown.peak_e8() {
             // Every equal mark moves the peak's moment on: the first and the last of them are enough.
-            self.drawdown.mark(cash, bars.end_us(from));
+            self.rise_to(cash, from);
             self.drawdown.mark(cash, bars.end_us(to - 1));
-            self.trough = cash;
         } else {
             self.sink_to(cash, from);
         }
@@ -157,7 +163,11 @@ impl<'a> Books<'a> {
         }
         self.marked = to;
         self.bars_held += to - from;
-        let bounds = self.tape.closes.bounds(from, to);
+        let bounds = if to - from <= SHORT {
+            simd::extremes(&self.tape.bars.close()[from..to])
+        } else {
+            self.tape.closes.bounds(from, to)
+        };
         // Money at the edge of DECIMAL(20,8): which bar passes it, if any, is decided bar by bar.
         let Some((best, worst)) = self.both(held, bounds) else {
             return self.mark_each(held, from, to);
@@ -166,7 +176,11 @@ impl<'a> Books<'a> {
         if best >= self.drawdown.peak_e8() {
             self.climb(held, from, to);
         } else if worst < self.trough {
-            self.sink_within(held, from, to);
+            if to - from <= SHORT {
+                self.sink_to(worst, from);
+            } else {
+                self.sink_within(held, from, to);
+            }
         }
         Ok(())
     }
@@ -182,9 +196,11 @@ impl<'a> Books<'a> {
         for bar in from..to {
             let equity = self.equity(held, self.tape.bars.close()[bar]);
             let equity = equity.ok_or_else(|| self.failure(bar))?;
-            self.drawdown.mark(equity, self.tape.bars.end_us(bar));
-            let at_peak = equity >= self.drawdown.peak_e8();
-            self.trough = if at_peak { equity } else { equity.min(self.trough) };
+            if equity >= self.drawdown.peak_e8() {
+                self.rise_to(equity, bar);
+            } else {
+                self.sink_to(equity, bar);
+            }
         }
         self.mark_days(held, to);
         Ok(())
@@ -200,7 +216,12 @@ impl<'a> Books<'a> {
     /// The least mark of `[from, to)`, none of which reaches the peak.
     fn sink_within(&mut self, held: &Held, from: usize, to: usize) {
         let closes = &self.tape.closes;
-        let worst = if held.long { closes.least(from, to) } else { closes.greatest(from, to) };
+        let worst = match (to - from <= SHORT, held.long) {
+            (true, true) => simd::extremes(&self.tape.bars.close()[from..to]).0,
+            (true, false) => simd::extremes(&self.tape.bars.close()[from..to]).1,
+            (false, true) => closes.least(from, to),
+            (false, false) => closes.greatest(from, to),
+        };
         self.sink_to(self.equity(held, worst).unwrap_or_default(), from);
     }
 
@@ -217,8 +238,7 @@ impl<'a> Books<'a> {
             }
             if let Some(bar) = found {
                 let equity = self.equity(held, closes[bar]).unwrap_or_default();
-                self.drawdown.mark(equity, self.tape.bars.end_us(bar));
-                self.trough = equity;
+                self.rise_to(equity, bar);
             }
             next = end + 1;
         }
@@ -244,8 +264,20 @@ impl<'a> Books<'a> {
     /// A mark below the peak; only one lower than all since that peak can matter.
     fn sink_to(&mut self, equity: i128, bar: usize) {
         if equity < self.trough {
-            self.trough = equity;
-            self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+            (self.trough, self.sunk_at) = (equity, Some(bar));
+        }
+    }
+
+    /// A mark at the peak or higher.
+    fn rise_to(&mut self, equity: i128, bar: usize) {
+        self.tell_drawdown();
+        self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+        self.trough = equity;
+    }
+
+    fn tell_drawdown(&mut self) {
+        if let Some(bar) = self.sunk_at.take() {
+            self.drawdown.mark(self.trough, self.tape.bars.end_us(bar));
         }
     }
 
@@ -271,6 +303,7 @@ impl<'a> Books<'a> {
             open_pnl = signed(held.long, worth - held.notional) - held.fee;
             self.list(held, 0, None);
         }
+        self.tell_drawdown();
         // A drawdown still open counts to the last mark.
         self.drawdown.mark(final_e8, bars.end_us(last));
         let metrics = Summary {

@@ -105,6 +105,20 @@ impl<'a> Pyramid<'a> {
         joined
     }
 
+    /// End of the block of 16 that holds bar `from`.
+    pub(super) fn block_end(&self, from: usize) -> usize {
+        (from / FAN + 1) * FAN
+    }
+
+    /// Least low and greatest high of `[from, to)`, which lies in one block of 16.
+    pub(super) fn block(&self, from: usize, to: usize) -> (i64, i64) {
+        if to - from == FAN && !self.levels.is_empty() {
+            let (lows, highs) = self.level(1);
+            return (lows[from / FAN], highs[from / FAN]);
+        }
+        (lowest(&self.low[from..to]), highest(&self.high[from..to]))
+    }
+
     /// A floor of all lows and a ceiling of all highs of `[from, to)`, from a few blocks that cover it.
     pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
         let (mut level, mut from, mut last) = (0, from, to - 1);

@@ -269,22 +269,36 @@ impl Walker<'_> {
         from: usize,
         to: usize,
     ) -> Option<(usize, i64, ExitReason)> {
-        let bars = self.tape.bars;
         let mut next = from;
         while next < to {
+            // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
+            let mut end = to;
+            if guard.trails() {
+                end = self.tape.range.block_end(next).min(to);
+                let (low, high) = self.tape.range.block(next, end);
+                if guard.passes_over(low, high) {
+                    next = end;
+                    continue;
+                }
+            }
             let (floor, ceiling) = guard.band();
-            let bar = self.tape.range.first_outside(next, to, floor, ceiling)?;
-            let prices =
-                Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
-            let touch = guard.check(prices, self.job.market.intrabar);
+            let Some(bar) = self.tape.range.first_outside(next, end, floor, ceiling) else {
+                next = end;
+                continue;
+            };
+            let touch = guard.pass(self.prices(bar), self.job.market.intrabar);
             self.books.ambiguous_bars += usize::from(touch.ambiguous);
             if let Some((price, reason)) = touch.exit {
                 return Some((bar, price, reason));
             }
-            guard.trail(prices);
             next = bar + 1;
         }
         None
+    }
+
+    fn prices(&self, bar: usize) -> Prices {
+        let bars = self.tape.bars;
+        Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] }
     }
 }
 
