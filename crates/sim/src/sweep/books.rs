@@ -11,11 +11,7 @@ use crate::run::Failure;
 
 use super::Outcome;
 use super::money::value;
-use super::simd;
 use super::tape::Tape;
-
-/// Bars over which vectors are quicker than the pyramid.
-const SHORT: usize = 512;
 
 /// The lot held, money in units of 1e-8.
 #[derive(Clone, Copy, Debug)]
@@ -101,18 +97,17 @@ impl<'a> Books<'a> {
         self.cash = in_range(self.cash + signed(held.long, closing.notional) - closing.fee)?;
         self.fees += closing.fee;
         let pnl_e8 = signed(held.long, closing.notional - held.notional) - held.fee - closing.fee;
-        let time_us = self.tape.bars.time_us();
         self.tally.add(&Closed {
             pnl_e8: in_range(pnl_e8).unwrap_or_default(),
             quantity_e8: held.quantity,
             entry_price_e8: held.price.into(),
-            held_us: time_us[closing.bar] - time_us[held.bar],
+            held_us: self.tape.time_us(closing.bar) - self.tape.time_us(held.bar),
         });
         if self.trades.is_some() {
             let exit = Exit {
                 price: exact::decimal(closing.price.into()),
                 bar_idx: closing.bar,
-                time_us: time_us[closing.bar],
+                time_us: self.tape.time_us(closing.bar),
                 reason: closing.reason,
                 pnl: exact::decimal(pnl_e8),
             };
@@ -163,11 +158,7 @@ impl<'a> Books<'a> {
         }
         self.marked = to;
         self.bars_held += to - from;
-        let bounds = if to - from <= SHORT {
-            simd::extremes(&self.tape.bars.close()[from..to])
-        } else {
-            self.tape.closes.bounds(from, to)
-        };
+        let bounds = self.tape.closes.bounds(from, to);
         // Money at the edge of DECIMAL(20,8): which bar passes it, if any, is decided bar by bar.
         let Some((best, worst)) = self.both(held, bounds) else {
             return self.mark_each(held, from, to);
@@ -176,11 +167,7 @@ impl<'a> Books<'a> {
         if best >= self.drawdown.peak_e8() {
             self.climb(held, from, to);
         } else if worst < self.trough {
-            if to - from <= SHORT {
-                self.sink_to(worst, from);
-            } else {
-                self.sink_within(held, from, to);
-            }
+            self.sink_within(held, from, to);
         }
         Ok(())
     }
@@ -216,12 +203,7 @@ impl<'a> Books<'a> {
     /// The least mark of `[from, to)`, none of which reaches the peak.
     fn sink_within(&mut self, held: &Held, from: usize, to: usize) {
         let closes = &self.tape.closes;
-        let worst = match (to - from <= SHORT, held.long) {
-            (true, true) => simd::extremes(&self.tape.bars.close()[from..to]).0,
-            (true, false) => simd::extremes(&self.tape.bars.close()[from..to]).1,
-            (false, true) => closes.least(from, to),
-            (false, false) => closes.greatest(from, to),
-        };
+        let worst = if held.long { closes.least(from, to) } else { closes.greatest(from, to) };
         self.sink_to(self.equity(held, worst).unwrap_or_default(), from);
     }
 

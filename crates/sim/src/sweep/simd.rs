@@ -1,5 +1,5 @@
-//! Loops on the widest registers that this processor has: the order of two columns of doubles, extremes of prices.
-//! Compares, least and greatest only: every path gives the same bits. The one file of this crate with unsafe code.
+//! The order of two columns of doubles, 64 bars a word, on the widest registers that this processor has.
+//! Compares only: every path gives the same bits. The one file of this crate with unsafe code.
 
 #![expect(unsafe_code, reason = "vector instructions that are looked for at run time")]
 
@@ -43,27 +43,14 @@ pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u
     orders_plain(a, b, above, below);
 }
 
-/// Least and greatest of `values`; of none, the greatest and the least number there is.
-pub(super) fn extremes(values: &[i64]) -> (i64, i64) {
+/// Has `values[at]` brought near, if there is such a value; nothing else comes of it.
+pub(super) fn prefetch(values: &[i64], at: usize) {
     #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F, as was just asked.
-            return unsafe { x86::extremes_512(values) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, as was just asked.
-            return unsafe { x86::extremes_256(values) };
-        }
+    if let Some(value) = values.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has the instruction, and it reads nothing that a program could see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
     }
-    extremes_plain(values)
-}
-
-#[inline(always)]
-fn extremes_plain(values: &[i64]) -> (i64, i64) {
-    values
-        .iter()
-        .fold((i64::MAX, i64::MIN), |(least, most), &value| (least.min(value), most.max(value)))
 }
 
 fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
@@ -84,17 +71,7 @@ mod x86 {
         _mm512_cmp_pd_mask, _mm512_loadu_pd,
     };
 
-    use super::{Lane, extremes_plain};
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn extremes_512(values: &[i64]) -> (i64, i64) {
-        extremes_plain(values)
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn extremes_256(values: &[i64]) -> (i64, i64) {
-        extremes_plain(values)
-    }
+    use super::Lane;
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn orders_512(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
@@ -132,16 +109,6 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn extremes_are_least_and_greatest() {
-        let values: Vec<i64> = (0..100).map(|i| (i * 7_919) % 101 - 50).collect();
-        for to in 1..100 {
-            let expected =
-                (*values[..to].iter().min().unwrap(), *values[..to].iter().max().unwrap());
-            assert_eq!(extremes(&values[..to]), expected);
-        }
-    }
 
     #[test]
     fn every_path_sets_the_same_bits() {

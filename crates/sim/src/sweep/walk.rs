@@ -13,6 +13,7 @@ use super::books::{Books, Closing, Held};
 use super::flags::{Flags, Holding};
 use super::levels::{Guard, Levels, Prices};
 use super::money::{Gap, Market};
+use super::simd;
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -132,6 +133,18 @@ impl Walker<'_> {
         if self.job.market.at_close { bars.close()[fill_bar] } else { bars.open()[fill_bar] }
     }
 
+    /// Asks for the price of an exit on `bar`, and of the entry that may follow it: they lie far apart in memory, and
+    /// waiting for them would cost more than all of a trade's arithmetic.
+    fn prefetch(&self, bar: usize) {
+        let bars = self.tape.bars;
+        let prices = if self.job.market.at_close { bars.close() } else { bars.open() };
+        simd::prefetch(prices, bar);
+        let next = self.job.flags.next(Holding::Nothing, bar, self.decisions);
+        if let Some(next) = next {
+            simd::prefetch(prices, next + 1);
+        }
+    }
+
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
     fn enter(
         &mut self,
@@ -203,6 +216,7 @@ impl Walker<'_> {
     /// Closes `held` at the market and makes the opposite entry, if that fired.
     fn act_on_signal(&mut self, held: &Held, decided: usize) -> Result<After, Failure> {
         let bar = decided + usize::from(!self.job.market.at_close);
+        self.prefetch(bar);
         self.books.mark_held(held, bar)?;
         let raw = self.raw_price(bar);
         // With fill = close the position is still held when the decision looks at equity.
