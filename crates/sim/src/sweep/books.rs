@@ -212,7 +212,8 @@ impl<'a> Books<'a> {
         let closes = self.tape.bars.close();
         let mut next = from;
         while next < to {
-            let (floor, ceiling) = self.peak_band(held);
+            let need = self.drawdown.peak_e8() - self.cash;
+            let (floor, ceiling) = peak_band(need, held);
             let found = self.tape.closes.first_outside(next, to, floor, ceiling);
             let end = found.unwrap_or(to);
             if next < end {
@@ -223,23 +224,6 @@ impl<'a> Books<'a> {
                 self.rise_to(equity, bar);
             }
             next = end + 1;
-        }
-    }
-
-    /// A close at or below the first, or at or above the second of these, marks equity at the peak or higher.
-    fn peak_band(&self, held: &Held) -> (i64, i64) {
-        const ONE: i128 = exact::ONE_E8 as i128;
-        let need = self.drawdown.peak_e8() - self.cash;
-        let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
-        // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the
-        // half behind an odd number to the even one behind.
-        if held.long {
-            let least = need * ONE - ONE / 2 + (need & 1);
-            (i64::MIN, clamp(-(-least).div_euclid(held.quantity)))
-        } else {
-            let greatest = -need * ONE + ONE / 2 - (need & 1);
-            let level = greatest.div_euclid(held.quantity);
-            (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
         }
     }
 
@@ -312,10 +296,49 @@ impl<'a> Books<'a> {
     }
 }
 
+/// Closes that mark `held` at `need` or more, counted as its share of equity (negative for a short): those at or below
+/// the first, or at or above the second.
+fn peak_band(need: i128, held: &Held) -> (i64, i64) {
+    const ONE: i128 = exact::ONE_E8 as i128;
+    let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
+    // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the half
+    // behind an odd number to the even one behind.
+    if held.long {
+        let least = need * ONE - ONE / 2 + (need & 1);
+        (i64::MIN, clamp(-(-least).div_euclid(held.quantity)))
+    } else {
+        let greatest = -need * ONE + ONE / 2 - (need & 1);
+        let level = greatest.div_euclid(held.quantity);
+        (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
+    }
+}
+
 fn signed(long: bool, money: i128) -> i128 {
     if long { money } else { -money }
 }
 
 fn in_range(money: i128) -> Option<i128> {
     (money.abs() < exact::LIMIT_E8).then_some(money)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_band_holds_what_marks_at_the_peak() {
+        for quantity in [1, 3, 25_000_000, 50_000_000, 100_000_000, 150_000_001, 250_000_000] {
+            for long in [true, false] {
+                let held = Held { long, quantity, price: 1, bar: 0, notional: 0, fee: 0 };
+                for need in -12..=12 {
+                    let (floor, ceiling) = peak_band(need, &held);
+                    for close in 1..60 {
+                        let reached = signed(long, value(quantity, close).unwrap()) >= need;
+                        let inside = close <= floor || close >= ceiling;
+                        assert_eq!(inside, reached, "{quantity} {long} {need} {close}");
+                    }
+                }
+            }
+        }
+    }
 }
