@@ -48,7 +48,8 @@ fn main() {
     println!("peak memory {} MB", status("VmHWM:").unwrap_or(0) / 1024);
 }
 
-/// A walk around 50,000 in cents: every step about normal, like a market's minutes.
+/// A walk from 5,000 in cents: every step about normal with a deviation of 0.18 %, a wild market's minutes, so that
+/// stops of some per cent are reached often.
 fn walk() -> Bars {
     let mut state = 42_u64;
     let mut below = |n: u64| {
@@ -59,9 +60,9 @@ fn walk() -> Bars {
         i64::try_from((z ^ (z >> 31)) % n).unwrap()
     };
     let mut c = Columns::default();
-    let mut last = 5_000_000_i64;
+    let mut last = 500_000_i64;
     for bar in 0..BARS {
-        let scale = last / 1_000;
+        let scale = last / 550;
         let bell = (0..12).map(|_| below(1_001)).sum::<i64>() - 6_000;
         let open = last;
         let close = (open + bell * scale / 1_000).max(10_000);
