@@ -47,6 +47,10 @@ const SERIES: &str = "SELECT symbol, timeframe, min(timestamp) AS first, max(tim
 const SERIES_OF: &str = "SELECT symbol, timeframe, min(timestamp) AS first, \
                          max(timestamp) AS last, count(*) AS bars FROM market_data \
                          WHERE symbol = $1 GROUP BY symbol, timeframe ORDER BY timeframe";
+/// On SQLite the key leads to both ends of a series at once, where counting would read all of it.
+const ENDS_SQLITE: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, \
+     (SELECT min(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS first, \
+     (SELECT max(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS last";
 const SYMBOLS: &str = "SELECT DISTINCT symbol FROM market_data ORDER BY symbol";
 const GAPS_SQLITE: &str = "SELECT count(*) AS gaps FROM (SELECT timestamp - lag(timestamp) OVER \
                            (ORDER BY timestamp) AS step FROM market_data \
@@ -147,6 +151,24 @@ pub(crate) async fn series_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Er
     let mut held =
         rows.iter().filter_map(|row| series(row).transpose()).collect::<Result<Vec<_>, _>>()?;
     held.sort_by_key(|series| series.timeframe);
+    Ok(held)
+}
+
+/// The same for choosing among them: where counting costs a scan, `bars` and `missing` are left 0.
+pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Error> {
+    if let Conn::Postgres(_) = tx.conn {
+        return series_of(tx, symbol).await;
+    }
+    let mut held = Vec::new();
+    for timeframe in Timeframe::all() {
+        let name = timeframe.to_string();
+        let Some(row) = tx.row(ENDS_SQLITE, &[Arg::text(symbol), Arg::text(&name)]).await? else {
+            continue;
+        };
+        if row.opt_time("first")?.is_some() {
+            held.extend(series(&row)?.map(|series| Held { missing: 0, ..series }));
+        }
+    }
     Ok(held)
 }
 

@@ -15,7 +15,7 @@ pub enum Error {
     Url { given: String, why: String },
     /// No connection was made.
     #[error("cannot open `{place}`: {why}")]
-    Connect { place: String, why: String, hint: Option<String>, source: Option<sqlx::Error> },
+    Connect { place: String, why: String, hint: Option<String>, source: Option<Box<sqlx::Error>> },
     /// The database has none of our tables.
     #[error("`{place}` has no tables yet")]
     NoSchema { place: String },
@@ -29,7 +29,7 @@ pub enum Error {
     NewSchema { place: String, version: i64 },
     /// A migration was refused, is half done, or is not the one that was applied.
     #[error("migration {name} of `{place}`: {why}")]
-    Migration { place: String, name: String, why: String, source: Option<sqlx::Error> },
+    Migration { place: String, name: String, why: String, source: Option<Box<sqlx::Error>> },
     /// There are no bars to answer with.
     #[error("{0}")]
     NoBars(Box<NoBars>),

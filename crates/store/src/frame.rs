@@ -56,7 +56,7 @@ impl Frame {
     }
 
     /// The rows from `first` on, without a copy.
-    pub(crate) fn from_row(&self, first: usize) -> Self {
+    pub(crate) fn starting_at(&self, first: usize) -> Self {
         let rows = self.rows() - first;
         // A row number past 2^63 cannot be.
         Self(self.0.slice(i64::try_from(first).unwrap_or(i64::MAX), rows))
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(frame.units(Column::TakerBuyVolume).unwrap(), wide);
         let bad = BadCell { column: Column::TakerBuyVolume, row: 0, value: wide[0] };
         assert_eq!(frame.prices(Column::TakerBuyVolume).unwrap(), Err(bad));
-        assert_eq!(frame.from_row(1).units(Column::QuoteVolume).unwrap(), holes[1..]);
+        assert_eq!(frame.starting_at(1).units(Column::QuoteVolume).unwrap(), holes[1..]);
         assert_eq!(frame.first_null().unwrap(), None);
     }
 

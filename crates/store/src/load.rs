@@ -76,9 +76,9 @@ pub(crate) async fn load(
     progress: &dyn Progress,
 ) -> Result<Loaded, Error> {
     let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
-    let series = bars::series_of(&mut tx, &ask.symbol).await?;
+    let series = bars::ends_of(&mut tx, &ask.symbol).await?;
     let Some(plan) = plan(&series, ask) else {
-        return Err(no_bars(&mut tx, ask, series).await?);
+        return Err(no_bars(&mut tx, ask).await?);
     };
     let read_from_us = warmup_start(&mut tx, ask, &plan).await?;
     let mut columns: Vec<Column> = Column::ALL.into_iter().filter(|c| c.is_price()).collect();
@@ -90,16 +90,13 @@ pub(crate) async fn load(
         to_us: plan.end_us,
         columns,
     };
-    let counted = scan::count(&mut tx, &scan).await?;
-    if counted == 0 {
-        return Err(no_bars(&mut tx, ask, series).await?);
-    }
-    progress.begin("loading bars", Some(counted));
+    let counted = scan::count(&mut tx, &scan, &series).await?;
+    progress.begin("loading bars", counted);
     let frame = read(tx, scan, progress).await;
     progress.end();
     let frame = frame?;
     let sent = frame.rows() as u64;
-    if sent != counted {
+    if let Some(counted) = counted.filter(|&counted| counted != sent) {
         let (symbol, timeframe) = (ask.symbol.clone(), plan.source);
         return Err(Error::RowCount { place: store.place(), symbol, timeframe, counted, sent });
     }
@@ -110,7 +107,7 @@ pub(crate) async fn load(
         Ok(Ok(Some(loaded))) => Ok(loaded),
         Ok(Ok(None)) => {
             let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
-            Err(no_bars(&mut tx, ask, series).await?)
+            Err(no_bars(&mut tx, ask).await?)
         }
         Ok(Err(error)) => Err(error),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -201,9 +198,9 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Optio
         return Ok(None);
     }
     let n_warmup = before.min(ask.warmup_bars);
-    let frame = frame.from_row(before - n_warmup);
+    let frame = frame.starting_at(before - n_warmup);
     let first_us = frame.time_us()?[0];
-    let source = read.from_row(read.time_us()?.partition_point(|&us| us < first_us));
+    let source = read.starting_at(read.time_us()?.partition_point(|&us| us < first_us));
     let traded = source.time_us()?.iter().filter(|&&us| us >= plan.start_us).count() as u64;
     let grid = ((plan.end_us - plan.start_us) / plan.source.us()).unsigned_abs();
     let shorter = Range { from_us: Some(plan.start_us), to_us: Some(plan.end_us) };
@@ -262,7 +259,8 @@ fn bad_cell(place: &str, bad: BadCell) -> Error {
 }
 
 /// What to say when there is nothing to load.
-async fn no_bars(tx: &mut Tx, ask: &LoadAsk, series: Vec<Held>) -> Result<Error, Error> {
+async fn no_bars(tx: &mut Tx, ask: &LoadAsk) -> Result<Error, Error> {
+    let series = bars::series_of(tx, &ask.symbol).await?;
     let symbols = bars::symbols(tx).await?;
     // What could have answered, the series asked for first; else whatever there is of the symbol.
     let (mut of_symbol, others): (Vec<Held>, Vec<Held>) =
@@ -290,7 +288,7 @@ pub(crate) async fn stream_rows(
     range: Range,
 ) -> Result<Receiver<Result<Vec<BarRow>, Error>>, Error> {
     let mut tx = store.begin_tx(Mode::Read, "reading bars").await?;
-    let series = bars::series_of(&mut tx, symbol).await?;
+    let series = bars::ends_of(&mut tx, symbol).await?;
     let Some(held) = series.iter().find(|held| held.timeframe == timeframe) else {
         let ask = LoadAsk {
             symbol: symbol.to_owned(),
@@ -300,7 +298,7 @@ pub(crate) async fn stream_rows(
             warmup_bars: 0,
             columns: BTreeSet::new(),
         };
-        return Err(no_bars(&mut tx, &ask, series).await?);
+        return Err(no_bars(&mut tx, &ask).await?);
     };
     let scan = Scan {
         symbol: symbol.to_owned(),

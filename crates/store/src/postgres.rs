@@ -101,7 +101,7 @@ fn connect_error(place: &str, source: sqlx::Error) -> Error {
         place: place.to_owned(),
         why: why.to_owned(),
         hint: Some(hint.to_owned()),
-        source: Some(source),
+        source: Some(Box::new(source)),
     }
 }
 

@@ -112,8 +112,8 @@ mod tests {
     fn five_minutes_from_minutes() {
         let minutes = frame(&[
             //    minute      open high low close volume quote
-            (0 * MINUTE, [10, 12, 9, 11, 1, 10]),
-            (1 * MINUTE, [11, 15, 11, 14, 2, 20]),
+            (0, [10, 12, 9, 11, 1, 10]),
+            (MINUTE, [11, 15, 11, 14, 2, 20]),
             (4 * MINUTE, [14, 14, 8, 9, 3, 30]),
             // 00:05 is a bucket of one bar, and its quote volume is not known.
             (7 * MINUTE, [9, 10, 9, 10, 4, -1]),
@@ -123,7 +123,7 @@ mod tests {
             (19 * MINUTE, [8, 9, 8, 9, 7, 70]),
         ]);
         let expected = [
-            (0 * MINUTE, [10, 15, 8, 9, 6, 60]),
+            (0, [10, 15, 8, 9, 6, 60]),
             (5 * MINUTE, [9, 10, 9, 10, 4, -1]),
             (15 * MINUTE, [10, 11, 7, 9, 18, -1]),
         ];

@@ -173,7 +173,7 @@ fn migration_error(place: &str, error: MigrateError) -> Error {
             None,
         ),
         MigrateError::ExecuteMigration(source, version) => {
-            told(version, "the database refused it; nothing of it was kept", Some(source))
+            told(version, "the database refused it; nothing of it was kept", Some(Box::new(source)))
         }
         MigrateError::Execute(source) => {
             Error::Database { what: "reading the list of migrations", place, source }

@@ -82,7 +82,7 @@ fn connect_error(place: &str, source: sqlx::Error) -> Error {
         place: place.to_owned(),
         why: why.to_owned(),
         hint: hint.map(str::to_owned),
-        source: Some(source),
+        source: Some(Box::new(source)),
     }
 }
 
@@ -94,19 +94,17 @@ static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_bars(1));
 /// Values of a bar besides the three that the whole statement shares.
 const VALUES_PER_ROW: usize = 10;
 
-/// An upsert of `rows` bars. ?1 is the symbol, ?2 the timeframe and ?3 the time of writing. A row that holds the same
-/// values already is left alone, so that the count of changes says what changed.
+/// An upsert of `rows` bars: their values, and then symbol, timeframe and time of writing once for all of them. Only
+/// plain `?`: SQLite looks a numbered one up by walking through all of them. A row that holds the same values already
+/// is left alone, so that the count of changes says what changed.
 fn insert_bars(rows: usize) -> String {
-    let values = (0..rows).map(|row| {
-        let first = 4 + VALUES_PER_ROW * row;
-        let own: Vec<String> = (first..first + VALUES_PER_ROW).map(|n| format!("?{n}")).collect();
-        format!("(?1, ?2, ?3, {})", own.join(", "))
-    });
-    let values = values.collect::<Vec<_>>().join(", ");
+    let row = format!("({})", ["?"; VALUES_PER_ROW].join(", "));
+    let values = vec![row.as_str(); rows].join(", ");
     format!(
         "INSERT INTO market_data (symbol, timeframe, created_at, timestamp, open, high, low, close, \
          volume, quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume) \
-         VALUES {values} \
+         SELECT shared.symbol, shared.timeframe, shared.at, own.* FROM (VALUES {values}) AS own \
+         CROSS JOIN (SELECT ? AS symbol, ? AS timeframe, ? AS at) AS shared WHERE true \
          ON CONFLICT (symbol, timeframe, timestamp) DO UPDATE SET \
          open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, \
          volume = excluded.volume, quote_volume = excluded.quote_volume, trades_count = excluded.trades_count, \
@@ -148,9 +146,6 @@ fn bar_arguments(
 ) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
     let mut bound = SqliteArguments::default();
     bound.reserve(3 + VALUES_PER_ROW * rows.len(), 0);
-    bound.add(symbol)?;
-    bound.add(timeframe)?;
-    bound.add(now_us)?;
     for row in rows {
         bound.add(row.time_us)?;
         for value in [row.open, row.high, row.low, row.close, row.volume] {
@@ -161,6 +156,9 @@ fn bar_arguments(
         add_units(&mut bound, row.taker_buy_volume)?;
         add_units(&mut bound, row.taker_buy_quote_volume)?;
     }
+    bound.add(symbol)?;
+    bound.add(timeframe)?;
+    bound.add(now_us)?;
     Ok(bound)
 }
 

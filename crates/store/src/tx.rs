@@ -348,7 +348,7 @@ impl Row {
                 .try_get::<Option<f64>, _>(column)
                 .map(|seconds| seconds.map(|s| (s * 1e6).round() as i64)),
             Cells::Postgres(row) => {
-                row.try_get::<Option<Interval>, _>(column).map(|v| v.map(|i| i.us()))
+                row.try_get::<Option<Interval>, _>(column).map(|v| v.map(Interval::us))
             }
         })
     }

@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_null() {
         let text = |size: Size, value: f64| size.fit_f64(Some(value)).map(|d| d.to_string());
-        assert_eq!(text(RATIO, 9999.999_94).as_deref(), Some("9999.9999"));
-        assert_eq!(text(RATIO, 9999.999_95), None, "rounds up to 10000");
+        assert_eq!(text(RATIO, 9_999.999_94).as_deref(), Some("9999.9999"));
+        assert_eq!(text(RATIO, 9_999.999_95), None, "rounds up to 10000");
         assert_eq!(text(RATIO, -50_000.0), None);
         assert_eq!(text(RATE, 100.0).as_deref(), Some("100"));
         assert_eq!(text(RATE, 1000.0), None);

@@ -1,5 +1,10 @@
 //! What every backend has to do alike (law L7), one test a promise, each on a fresh database of every backend.
 //! No SQL that belongs to one backend may enter but in `places`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper of tests fails and talks as a test does"
+)]
 
 mod bars;
 mod places;

@@ -27,6 +27,7 @@ pub(crate) fn on_every_backend<F: Future<Output = ()>>(test: impl Fn(Store, Edit
 }
 
 /// Runs `test` on every backend, without tables on a server.
+#[expect(clippy::needless_pass_by_value, reason = "a closure, as every caller writes it")]
 pub(crate) fn on_every_empty(test: impl AsyncFn(&Place)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
