@@ -23,7 +23,7 @@ fn year() -> Bars {
     };
     let cent = exact::ONE_E8 / 100;
     let mut columns = Columns::default();
-    let mut close = 5_000_000;
+    let mut close = 5_000_000_i64;
     for minute in 0..MINUTES {
         let open = close;
         let span = (open / 1_000).max(2);

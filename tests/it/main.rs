@@ -8,6 +8,7 @@
 
 mod backends; // L6, L7: the same answers everywhere, twice is once, and SQL reads what `show` says
 mod commands; // what a person sees of every command, on good and on bad input
+mod gate; // backtest check: passes, fails, cannot run; the project's own baselines
 mod killed; // SIGKILL at any moment of import and run leaves nothing torn
 mod lookahead; // L1: no ready strategy sees what has not happened
 mod market; // bars for tests, seeded

@@ -160,7 +160,7 @@ fn columns(metrics: &Value) -> Vec<String> {
         let text = metrics.get(name).and_then(Value::as_str).unwrap_or("0");
         money(text.parse().unwrap_or_default())
     };
-    let average = f("avg_trade_duration").map(|seconds| seconds.round());
+    let average = f("avg_trade_duration").map(f64::round);
     let held = average.map_or_else(|| "-".to_owned(), |s| when::span(whole(s)));
     let capital = metrics
         .pointer("/conventions/capital")
@@ -232,7 +232,10 @@ fn remarks(heading: &Heading, metrics: &Value) -> Vec<String> {
     }
     if metrics.pointer("/data/short_warmup") == Some(&json!(true)) {
         let bars = metrics.pointer("/data/warmup_bars").and_then(Value::as_i64).unwrap_or(0);
-        remarks.push(format!("warm-up is short: only {} bars before the range", count(bars)));
+        remarks.push(match bars {
+            0 => "no warm-up: indicators begin with the first bar traded".to_owned(),
+            _ => format!("warm-up is short: only {} bars before the range", count(bars)),
+        });
     }
     if metrics.pointer("/conventions/fill") == Some(&json!("close")) {
         remarks.push("fills at the close that decided them are optimistic".to_owned());

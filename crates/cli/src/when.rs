@@ -37,7 +37,7 @@ impl FromStr for TimeRange {
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text
             .split_once('-')
-            .filter(|(from, to)| !to.contains('-') && !(from.is_empty() && to.is_empty()))
+            .filter(|(from, to)| !(to.contains('-') || from.is_empty() && to.is_empty()))
             .ok_or_else(|| format!("`{text}` is not a range such as 20240101-20240201"))?;
         let end = |text: &str| if text.is_empty() { Ok(None) } else { parse(text).map(Some) };
         Ok(Self { from_us: end(from)?, to_us: end(to)? })

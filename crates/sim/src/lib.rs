@@ -16,6 +16,7 @@ pub mod rules;
 mod run;
 pub mod signals;
 pub mod strategy;
+pub mod sweep;
 pub mod timeframe;
 
 /// The engine's version, part of every variant's identity.

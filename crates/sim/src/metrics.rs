@@ -70,7 +70,14 @@ impl Summary<'_> {
     /// The metrics of this summary and `trades`, of which only closed ones count.
     #[must_use]
     pub fn metrics(&self, trades: &[Trade]) -> Metrics {
-        let mut metrics = trade_metrics(trades);
+        let mut tally = Tally::default();
+        trades.iter().filter_map(Closed::of).for_each(|closed| tally.add(&closed));
+        self.with(&tally)
+    }
+
+    /// The metrics of this summary and the closed trades that `tally` has counted.
+    pub(crate) fn with(&self, tally: &Tally) -> Metrics {
+        let mut metrics = tally.metrics();
         metrics.final_capital = exact::decimal(self.final_e8);
         metrics.total_return =
             finite(100.0 * exact::ratio(self.final_e8 - self.initial_e8, self.initial_e8));
@@ -144,51 +151,102 @@ fn sample_deviation(values: &[f64], mean: f64) -> f64 {
     (squares / (count(values.len()) - 1.0)).sqrt()
 }
 
-fn trade_metrics(trades: &[Trade]) -> Metrics {
-    let mut metrics = Metrics::default();
-    let (mut won_e8, mut lost_e8, mut held_us) = (0_i128, 0_i128, 0_i128);
-    let (mut all, mut wins, mut losses) = (0.0, 0.0, 0.0);
-    for trade in trades {
-        let Some(exit) = &trade.exit else { continue };
-        let pnl_e8 = exact::units(exit.pnl).unwrap_or_default();
-        let percent = pnl_percentage(trade).unwrap_or_default();
-        metrics.total_trades += 1;
-        held_us += i128::from(exit.time_us - trade.entry_time_us);
-        all += percent;
-        if pnl_e8 > 0 {
-            metrics.winning_trades += 1;
-            won_e8 += pnl_e8;
-            wins += percent;
-            metrics.largest_win = Some(metrics.largest_win.map_or(percent, |w| w.max(percent)));
-        } else if pnl_e8 < 0 {
-            metrics.losing_trades += 1;
-            lost_e8 -= pnl_e8;
-            losses += percent;
-            metrics.largest_loss = Some(metrics.largest_loss.map_or(percent, |l| l.min(percent)));
+/// What metrics need of a closed trade, in units of 1e-8 and microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    pub(crate) pnl_e8: i128,
+    pub(crate) quantity_e8: i128,
+    pub(crate) entry_price_e8: i128,
+    pub(crate) held_us: i64,
+}
+
+impl Closed {
+    /// `None` for a trade still open.
+    fn of(trade: &Trade) -> Option<Self> {
+        let exit = trade.exit.as_ref()?;
+        let units = |d: Decimal| exact::units(d).unwrap_or_default();
+        Some(Self {
+            pnl_e8: units(exit.pnl),
+            quantity_e8: units(trade.quantity),
+            entry_price_e8: units(trade.entry_price),
+            held_us: exit.time_us - trade.entry_time_us,
+        })
+    }
+
+    /// `100 * pnl / (quantity * entry price)`, the double nearest to the exact value.
+    fn pnl_percentage(&self) -> Option<f64> {
+        let cost_e16 = self.quantity_e8.checked_mul(self.entry_price_e8)?;
+        let pnl_e16 = self.pnl_e8.checked_mul(100 * i128::from(exact::ONE_E8))?;
+        (cost_e16 > 0).then(|| exact::ratio(pnl_e16, cost_e16))
+    }
+}
+
+/// Closed trades counted one by one, in order of their exits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    won_e8: i128,
+    lost_e8: i128,
+    held_us: i128,
+    /// Sums of pnl percentages: of all, of winners, of losers.
+    all: f64,
+    wins: f64,
+    losses: f64,
+    total: usize,
+    winning: usize,
+    losing: usize,
+    largest_win: Option<f64>,
+    largest_loss: Option<f64>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, closed: &Closed) {
+        let percent = closed.pnl_percentage().unwrap_or_default();
+        self.total += 1;
+        self.held_us += i128::from(closed.held_us);
+        self.all += percent;
+        if closed.pnl_e8 > 0 {
+            self.winning += 1;
+            self.won_e8 += closed.pnl_e8;
+            self.wins += percent;
+            self.largest_win = Some(self.largest_win.map_or(percent, |w| w.max(percent)));
+        } else if closed.pnl_e8 < 0 {
+            self.losing += 1;
+            self.lost_e8 -= closed.pnl_e8;
+            self.losses += percent;
+            self.largest_loss = Some(self.largest_loss.map_or(percent, |l| l.min(percent)));
         }
     }
-    let mean = |sum: f64, n: usize| if n == 0 { None } else { finite(sum / count(n)) };
-    metrics.avg_trade_return = mean(all, metrics.total_trades);
-    metrics.avg_win = mean(wins, metrics.winning_trades);
-    metrics.avg_loss = mean(losses, metrics.losing_trades);
-    if metrics.losing_trades > 0 {
-        metrics.profit_factor = finite(exact::ratio(won_e8, lost_e8));
+
+    fn metrics(&self) -> Metrics {
+        let mean = |sum: f64, n: usize| if n == 0 { None } else { finite(sum / count(n)) };
+        let mut metrics = Metrics {
+            total_trades: self.total,
+            winning_trades: self.winning,
+            losing_trades: self.losing,
+            avg_trade_return: mean(self.all, self.total),
+            avg_win: mean(self.wins, self.winning),
+            avg_loss: mean(self.losses, self.losing),
+            largest_win: self.largest_win,
+            largest_loss: self.largest_loss,
+            ..Metrics::default()
+        };
+        if self.losing > 0 {
+            metrics.profit_factor = finite(exact::ratio(self.won_e8, self.lost_e8));
+        }
+        if self.total > 0 {
+            let n = self.total as i128;
+            metrics.win_rate = finite(100.0 * exact::ratio(self.winning as i128, n));
+            let mean_us = exact::div_half_even(self.held_us, n);
+            metrics.avg_trade_duration_us = i64::try_from(mean_us).ok();
+        }
+        metrics
     }
-    if metrics.total_trades > 0 {
-        let n = metrics.total_trades as i128;
-        metrics.win_rate = finite(100.0 * exact::ratio(metrics.winning_trades as i128, n));
-        metrics.avg_trade_duration_us = i64::try_from(exact::div_half_even(held_us, n)).ok();
-    }
-    metrics
 }
 
 /// `100 * pnl / (quantity * entry price)` of a closed trade, the double nearest to the exact value.
 #[must_use]
 pub fn pnl_percentage(trade: &Trade) -> Option<f64> {
-    let pnl_e8 = exact::units(trade.exit.as_ref()?.pnl)?;
-    let cost_e16 = exact::units(trade.quantity)?.checked_mul(exact::units(trade.entry_price)?)?;
-    let pnl_e16 = pnl_e8.checked_mul(100 * i128::from(exact::ONE_E8))?;
-    (cost_e16 > 0).then(|| exact::ratio(pnl_e16, cost_e16))
+    Closed::of(trade)?.pnl_percentage()
 }
 
 /// What a run's drawdowns came to.
@@ -217,6 +275,11 @@ impl Drawdown {
     pub fn new(initial_e8: i128, start_us: i64) -> Self {
         let summary = DrawdownSummary::default();
         Self { peak_e8: initial_e8, peak_us: start_us, last_us: start_us, below: false, summary }
+    }
+
+    /// The highest mark so far, initial capital included.
+    pub(crate) fn peak_e8(&self) -> i128 {
+        self.peak_e8
     }
 
     /// Takes the mark at a bar's end and returns how far it lies below the peak, per cent.

@@ -136,7 +136,7 @@ impl SignalRules {
 
 /// A level with its parameters bound.
 #[derive(Clone, Debug)]
-enum Gap {
+pub(crate) enum Gap {
     Fraction(Decimal),
     Quote(Bound),
 }
@@ -145,11 +145,11 @@ enum Gap {
 #[derive(Clone, Debug)]
 pub struct Signals {
     /// Long entry, long exit, short entry, short exit.
-    rules: [Option<Bound>; 4],
-    size: Size,
+    pub(crate) rules: [Option<Bound>; 4],
+    pub(crate) size: Size,
     /// Stop loss, take profit, trailing stop.
-    levels: [Option<Gap>; 3],
-    time_stop_us: Option<i64>,
+    pub(crate) levels: [Option<Gap>; 3],
+    pub(crate) time_stop_us: Option<i64>,
     tags: [Arc<str>; 2],
     /// Where each rule is true, a value a bar.
     fired: [Vec<bool>; 4],

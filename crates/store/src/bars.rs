@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::error::Error;
 use crate::row::BarRow;
 use crate::tx::{Arg, Conn, Mode, Row, Tx};
-use crate::{Abort, Store, postgres, sqlite};
+use crate::{Feed, Store, postgres, sqlite};
 
 /// Most characters of a symbol, as its column takes.
 pub const MAX_SYMBOL: usize = 20;
@@ -65,7 +65,7 @@ pub(crate) async fn write(
     store: &Store,
     symbol: &str,
     timeframe: Timeframe,
-    mut batches: Receiver<Result<Vec<BarRow>, Abort>>,
+    mut batches: Receiver<Feed>,
 ) -> Result<Written, Error> {
     crate::limit("symbol", symbol, MAX_SYMBOL)?;
     let name = timeframe.to_string();
@@ -73,8 +73,7 @@ pub(crate) async fn write(
     let now_us = tx.now_us().await?;
     let before = prepare(&mut tx, symbol, &name).await?;
     let (mut rows, mut staged, mut changed) = (0, 0, 0);
-    while let Some(batch) = batches.recv().await {
-        let batch = batch.map_err(Error::Aborted)?;
+    while let Some(batch) = next(&mut batches).await? {
         rows += batch.len() as u64;
         let done = match &mut tx.conn {
             Conn::Sqlite(conn) => sqlite::write_bars(conn, symbol, &name, now_us, &batch).await,
@@ -94,6 +93,17 @@ pub(crate) async fn write(
     let inserted = count(&mut tx, symbol, &name).await?.saturating_sub(before);
     tx.commit().await?;
     Ok(Written { rows, inserted, updated: changed.saturating_sub(inserted) })
+}
+
+/// The next batch, or `None` after the last one.
+async fn next(batches: &mut Receiver<Feed>) -> Result<Option<Vec<BarRow>>, Error> {
+    match batches.recv().await {
+        Some(Feed::Rows(rows)) => Ok(Some(rows)),
+        Some(Feed::End) => Ok(None),
+        Some(Feed::Abort(why)) => Err(Error::Aborted(why)),
+        // A sender that panicked or was dropped never said that this was all.
+        None => Err(Error::Aborted("the reader of the bars ended before its last row".to_owned())),
+    }
 }
 
 /// Stages a batch on the server, and moves what is staged on when there is enough of it.

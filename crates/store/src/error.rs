@@ -53,7 +53,7 @@ pub enum Error {
     Limit { what: &'static str, limit: usize, given: usize },
     /// The sender of bars gave up; nothing was written.
     #[error("nothing was written: {0}")]
-    Aborted(crate::Abort),
+    Aborted(String),
     /// There is no such run.
     #[error("`{place}` holds no run {id}")]
     NoRun { place: String, id: i64 },

@@ -37,10 +37,16 @@ use progress::Progress;
 use row::BarRow;
 use tx::{Mode, Tx};
 
-/// Why a sender of bars gave up, in words; nothing of what it sent is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Abort(pub String);
+/// What a sender of bars says. A channel that closes without [`Feed::End`] means that the sender died: nothing is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Some more bars.
+    Rows(Vec<BarRow>),
+    /// That was all; what was sent may be kept.
+    End,
+    /// The sender gave up, in words; nothing of what it sent is kept.
+    Abort(String),
+}
 
 /// The two kinds of database; the URL's scheme chooses.
 #[derive(Clone)]
@@ -116,8 +122,8 @@ impl Store {
         }
     }
 
-    /// Writes everything that `batches` brings, in one transaction: kept when the channel closes, undone when an
-    /// [`Abort`] arrives or anything fails. A bar that is there already is replaced. Every row has to have passed
+    /// Writes everything that `batches` brings, in one transaction: kept when [`Feed::End`] arrives, undone when
+    /// [`Feed::Abort`] arrives, the channel closes without either, or anything fails. A bar that is there already is replaced. Every row has to have passed
     /// [`BarRow::check`], and no time may come twice.
     ///
     /// # Errors
@@ -126,7 +132,7 @@ impl Store {
         &self,
         symbol: &str,
         timeframe: Timeframe,
-        batches: Receiver<Result<Vec<BarRow>, Abort>>,
+        batches: Receiver<Feed>,
     ) -> Result<Written, Error> {
         bars::write(self, symbol, timeframe, batches).await
     }

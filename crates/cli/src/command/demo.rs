@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use sim::timeframe::Timeframe;
-use store::Store;
 use store::progress::Progress;
+use store::{Feed, Store};
 use tokio::sync::mpsc;
 
 use crate::args::{Cli, Command, Global};
@@ -45,7 +45,7 @@ pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
     let Command::Run(args) = Cli::parse_from(line).command else {
         return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
     };
-    run::run(global, store, args).await?;
+    run::run(global, store, *args).await?;
     if !global.json {
         talk::say(NEXT);
     }
@@ -63,8 +63,9 @@ async fn make_year(global: &Global, store: &Store, minute: Timeframe) -> Result<
         loop {
             let batch: Vec<_> = bars.by_ref().take(BATCH).collect();
             let rows = batch.len() as u64;
+            let feed = if rows == 0 { Feed::End } else { Feed::Rows(batch) };
             // The receiver is gone only when the database failed, which the other half reports.
-            if rows == 0 || sender.send(Ok(batch)).await.is_err() {
+            if sender.send(feed).await.is_err() || rows == 0 {
                 break;
             }
             bar.advance(rows);

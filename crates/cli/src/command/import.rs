@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use store::import::{BadRows, FileBars, ImportSpec, Report};
-use store::{Abort, Store};
+use store::{Feed, Store};
 use tokio::sync::mpsc;
 
 use crate::args::{self, Global, Import};
@@ -50,11 +50,13 @@ async fn import_one(
     let bar = Bar::new(Unit::Bytes, global.json);
     let (sender, receiver) = mpsc::channel(CHANNEL);
     let reader = tokio::task::spawn_blocking(move || {
-        let read = file.read(&bar, &mut |rows| sender.blocking_send(Ok(rows)).is_ok());
-        if let Err(error) = &read {
-            // Whatever was sent so far must not be committed.
-            let _ = sender.blocking_send(Err(Abort(error.to_string())));
-        }
+        let rows = &mut |rows| sender.blocking_send(Feed::Rows(rows)).is_ok();
+        let read = file.read(&bar, rows);
+        // A receiver that is gone has failed itself, and says why.
+        let _ = sender.blocking_send(match &read {
+            Ok(_) => Feed::End,
+            Err(error) => Feed::Abort(error.to_string()),
+        });
         read
     });
     let written = store.write_bars(&symbol, timeframe, receiver).await;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use sim::bars::Column;
 use strategies::{Definition, Parameter};
 
 use crate::args::{Global, Strategy};
@@ -105,7 +106,7 @@ fn check(global: &Global, file: &Path) -> Result<(), Fail> {
         talk::json(&document(&definition));
         return Ok(());
     }
-    let columns: Vec<&str> = definition.columns().into_iter().map(|c| c.name()).collect();
+    let columns: Vec<&str> = definition.columns().into_iter().map(Column::name).collect();
     let reads = if columns.is_empty() { "the four prices".to_owned() } else { columns.join(", ") };
     let name = &definition.name;
     talk::data(&format!("{path}: `{name}` is good; {params}; reads {reads}"));

@@ -332,6 +332,15 @@ impl Truth {
         }
     }
 
+    /// The rules that it joins; none for a comparison, a crossing or a constant.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
+        let both = match &self.kind {
+            TruthKind::And(a, b) | TruthKind::Or(a, b) => Some([&**a, &**b]),
+            _ => None,
+        };
+        both.into_iter().flatten()
+    }
+
     /// Its negation, with no `not` left in it: undefined stays undefined on either side.
     pub(crate) fn negate(self) -> Self {
         match self.kind {

@@ -20,7 +20,7 @@ use crate::expr::{Bound, Function, Series, SeriesKind, Term, Truth, TruthKind, g
 /// so that expressions with common parts share them; memory is 8 bytes a bar and distinct series.
 ///
 /// A value at bar `i` depends on bars up to `i` only, and on no tile, batch or thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Evaluator<'a> {
     bars: &'a Bars,
     known: HashMap<Arc<str>, Arc<[f64]>>,
@@ -60,6 +60,31 @@ impl<'a> Evaluator<'a> {
             Term::Rule(truth) => self.truth(truth),
             Term::Number(_) => panic!("`{}` is a number, not a rule", expr.key()),
         }
+    }
+
+    /// The column of `series`, computed unless it is known.
+    pub(crate) fn column(&mut self, series: &Series) -> Arc<[f64]> {
+        self.series(series)
+    }
+
+    /// Whether the series of this key is known.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.known.contains_key(key)
+    }
+
+    /// How many series are known.
+    pub(crate) fn n_known(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Forgets the series for whose key `wanted` is false.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.known.retain(|key, _| wanted(key));
+    }
+
+    /// Takes over what another evaluator of the same bars knows.
+    pub(crate) fn learn(&mut self, other: Self) {
+        self.known.extend(other.known);
     }
 
     fn truth(&mut self, truth: &Truth) -> Vec<Option<bool>> {

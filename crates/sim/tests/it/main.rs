@@ -1,4 +1,4 @@
-//! The tests of `sim` from outside, as a table of contents. No database, file or clock is needed here.
+//! The tests of `sim` from outside, as a table of contents. No database or clock is needed here.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
@@ -10,3 +10,9 @@ mod laws;
 mod metric_cases;
 // A strategy that follows a script, and bars from a small table.
 mod script;
+// The rules and the grid of a strategy file that lies in the repository.
+mod ready_file;
+// The sweep's kernel against the reference loop: random bars, rules and markets.
+mod sweep_oracle;
+// The same for the strategy files that lie in the repository.
+mod sweep_ready;

@@ -104,7 +104,7 @@ fn sample_of_time(header: &Header, at: usize) -> Result<Option<TimeSample>, Impo
 fn first_text(header: &Header, at: usize) -> Result<Option<String>, ImportError> {
     let mut found = None;
     header.frames(&[at], Some(1), &mut |frame, _| {
-        let cells = frame.columns().first().and_then(|column| Cells::of(column).ok());
+        let cells = frame.columns().first().and_then(|column| Cells::symbols(column).ok());
         if let Some(Cells::Text(texts)) = cells {
             found = texts.get(0).map(str::to_owned);
         }
@@ -131,7 +131,7 @@ pub(super) fn read(
         for i in 0..frame.height() {
             row_number += 1;
             rows.same_symbol(spec, i, row_number, &mut symbol)?;
-            gate.offer(row_number, rows.decode(i), &|| Cow::Owned(rows.text(i)))?;
+            gate.offer(row_number, &rows.decode(i), &|| Cow::Owned(rows.text(i)))?;
         }
         let now = bytes_done(total_bytes, share);
         progress.advance(now - told);
@@ -221,6 +221,12 @@ impl Cells {
         })
     }
 
+    /// The names of symbols, however they are stored (as text, or as numbers of a dictionary).
+    fn symbols(column: &Column) -> PolarsResult<Self> {
+        let texts = column.as_materialized_series().strict_cast(&DataType::String)?;
+        Ok(Self::Text(texts.str()?.clone()))
+    }
+
     /// The number in row `i`; `None` for null.
     fn units(&self, i: usize) -> Result<Option<Units>, BadRow> {
         let units = match self {
@@ -251,7 +257,7 @@ impl Cells {
             Self::Double(c) => c.get(i).map(|v| v.to_string()),
             Self::Single(c) => c.get(i).map(|v| v.to_string()),
             Self::Int(c) => c.get(i).map(|v| v.to_string()),
-            Self::Decimal(c, scale) => c.get(i).map(|v| format!("{v}e-{scale}")),
+            Self::Decimal(c, scale) => c.get(i).map(|v| decimal_text(v, *scale)),
             Self::Text(c) => c.get(i).map(str::to_owned),
             Self::Time(c, unit) => c.get(i).map(|v| {
                 unit.micros(v).map_or_else(
@@ -268,6 +274,11 @@ impl Cells {
     }
 }
 
+fn decimal_text(mantissa: i128, scale: u32) -> String {
+    rust_decimal::Decimal::try_from_i128_with_scale(mantissa, scale)
+        .map_or_else(|_| format!("{mantissa}e-{scale}"), |d| d.normalize().to_string())
+}
+
 /// The columns of one frame by field.
 struct Rows {
     cells: [Option<Cells>; Field::COUNT],
@@ -281,12 +292,8 @@ impl Rows {
             let column =
                 table.projection.binary_search(&at).ok().and_then(|n| frame.columns().get(n));
             let Some(column) = column else { continue };
-            cells[field as usize] = match Cells::of(column) {
-                Ok(cells) => Some(cells),
-                // Only to see that there is one symbol: a form it cannot be seen in is no reason to refuse the bars.
-                Err(_) if field == Field::Symbol => None,
-                Err(error) => return Err(error),
-            };
+            let of = if field == Field::Symbol { Cells::symbols } else { Cells::of };
+            cells[field as usize] = Some(of(column)?);
         }
         Ok(Self { cells, time: table.time })
     }

@@ -16,8 +16,8 @@ pub(super) struct Units {
 
 /// Places at which a change by rounding is counted: half a unit of float noise stays below 1e-12.
 const NOISE_PLACES: u32 = 12;
-/// Digits that surely fit a u64.
-const FAST_DIGITS: u32 = 19;
+/// Bytes of digits that surely fit a u64.
+const FAST_DIGITS: usize = 19;
 /// Significant digits kept of a long text; what follows only decides ties ("sticky").
 const KEPT_DIGITS: usize = 30;
 /// Integers of units below this are told by at most 15 digits, which a double keeps apart.
@@ -40,26 +40,28 @@ const POW10: [u64; 20] = {
 /// # Errors
 /// `NotFinite` for `nan`, `inf` and their kin, `Unreadable` for what is no number.
 pub(super) fn text(text: &[u8]) -> Result<Units, BadRow> {
-    let mut mantissa = 0_u64;
-    let mut digits = 0;
-    let mut before_point = None;
     let (negative, body) = sign(text);
-    for &byte in body {
+    if body.len() > FAST_DIGITS {
+        return long_text(text);
+    }
+    let mut mantissa = 0_u64;
+    let mut point = None;
+    for (at, &byte) in body.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit < 10 && digits < FAST_DIGITS {
-            mantissa = mantissa * 10 + u64::from(digit);
-            digits += 1;
-        } else if byte == b'.' && before_point.is_none() {
-            before_point = Some(digits);
+        if digit < 10 {
+            // 19 digits fit: nothing wraps.
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if byte == b'.' && point.is_none() {
+            point = Some(at);
         } else {
             return long_text(text);
         }
     }
-    if digits == 0 {
+    let places = point.map_or(0, |at| body.len() - at - 1);
+    if body.len() == usize::from(point.is_some()) {
         return long_text(text);
     }
-    let places = digits - before_point.unwrap_or(digits);
-    Ok(signed(negative, scaled(u128::from(mantissa), places)))
+    Ok(signed(negative, short_scaled(mantissa, places)))
 }
 
 /// A double in units of 1e-8, by the shortest decimal that reads back as the same double.
@@ -136,6 +138,16 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
 
 fn signed(negative: bool, units: Units) -> Units {
     Units { value: if negative { -units.value } else { units.value }, ..units }
+}
+
+/// [`scaled`] for what most fields are: up to 19 digits with up to 8 places, in one multiplication.
+fn short_scaled(mantissa: u64, places: usize) -> Units {
+    const EIGHT: usize = PLACES as usize;
+    let Some(missing) = EIGHT.checked_sub(places) else {
+        return scaled(u128::from(mantissa), u32::try_from(places).unwrap_or(u32::MAX));
+    };
+    let units = u128::from(mantissa).wrapping_mul(u128::from(POW10[missing]));
+    Units { value: saturated(units), rounded: false }
 }
 
 /// `mantissa` × 10^-`places`, `places` ≤ 38, rounded half-even to units.

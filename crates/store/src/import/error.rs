@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sim::timeframe::UnknownTimeframe;
 
-use super::report::{BadCounts, Located};
+use super::report::{BadCounts, Located, excerpt};
 use crate::row::BadRow;
 
 /// Why a file was not read. Every message names the file.
@@ -110,7 +110,8 @@ fn bad_rows_hint(counts: &BadCounts) -> String {
 
 fn quoted(columns: &[String]) -> String {
     const SHOWN: usize = 40;
-    let mut text: Vec<String> = columns.iter().take(SHOWN).map(|c| format!("`{c}`")).collect();
+    let mut text: Vec<String> =
+        columns.iter().take(SHOWN).map(|c| format!("`{}`", excerpt(c.as_bytes()))).collect();
     if columns.len() > SHOWN {
         text.push(format!("and {} more", columns.len() - SHOWN));
     }

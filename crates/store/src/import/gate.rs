@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use sim::timeframe::Timeframe;
+use sim::timeframe::{DAY_US, Timeframe};
 
 use super::error::ImportError;
-use super::report::{Report, SHOWN_BAD_ROWS};
+use super::report::{Report, SHOWN_BAD_ROWS, excerpt};
 use super::seen::{MAX_PAGES, PAGE_SLOTS, Seen};
 use super::{BATCH_ROWS, BadRows};
 use crate::export::atomic::AtomicFile;
@@ -17,8 +17,9 @@ use crate::row::{BadRow, BarRow};
 
 /// First line of a file of refused rows, by which an older one is known.
 const REFUSED_HEADER: &str = "line,reason,text";
-/// Characters of a refused row that a report shows.
-const EXCERPT_CHARS: usize = 120;
+
+/// Times that a bar can have, 1900 to 9999: a typed timestamp far outside is no time, and must overflow nothing.
+const TIMES_US: std::ops::Range<i64> = -25_567 * DAY_US..2_932_897 * DAY_US;
 
 /// Receives batches of rows; false when it wants no more.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<BarRow>) -> bool;
@@ -60,28 +61,32 @@ impl<'a> Gate<'a> {
     pub(super) fn offer<'t>(
         &mut self,
         line: u64,
-        decoded: Decoded,
+        decoded: &Decoded,
         text: &dyn Fn() -> Cow<'t, [u8]>,
     ) -> Result<(), ImportError> {
         self.rows_seen += 1;
-        match self.judged(line, decoded)? {
-            Ok((row, rounded)) => self.accept(row, rounded),
-            Err(kind) => self.refuse(line, kind, &text()),
+        let (row, rounded) = match decoded {
+            Ok((row, rounded)) => (row, *rounded),
+            Err(kind) => return self.refuse(line, *kind, &text()),
+        };
+        match self.judged(line, row)? {
+            None => self.accept(row, rounded),
+            Some(kind) => self.refuse(line, kind, &text()),
         }
     }
 
-    fn judged(&mut self, line: u64, decoded: Decoded) -> Result<Decoded, ImportError> {
-        let (row, rounded) = match decoded {
-            Ok(pair) => pair,
-            Err(kind) => return Ok(Err(kind)),
-        };
+    /// What is wrong with a row, if anything.
+    fn judged(&mut self, line: u64, row: &BarRow) -> Result<Option<BadRow>, ImportError> {
+        if !TIMES_US.contains(&row.time_us) {
+            return Ok(Some(BadRow::Unreadable));
+        }
         if let Err(kind) = row.check(self.timeframe) {
-            return Ok(Err(kind));
+            return Ok(Some(kind));
         }
         // Only a row that is good otherwise takes its time's place: the first good one stands.
         match self.seen.note(row.time_us) {
-            Ok(true) => Ok(Ok((row, rounded))),
-            Ok(false) => Ok(Err(BadRow::Duplicate)),
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(BadRow::Duplicate)),
             Err(_) => {
                 let path = self.path.to_owned();
                 Err(ImportError::TooSpread { path, line, limit: MAX_PAGES, slots: PAGE_SLOTS })
@@ -89,7 +94,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    fn accept(&mut self, row: BarRow, rounded: u64) -> Result<(), ImportError> {
+    fn accept(&mut self, row: &BarRow, rounded: u64) -> Result<(), ImportError> {
         let report = &mut self.report;
         report.rows += 1;
         report.rounded += rounded;
@@ -99,7 +104,7 @@ impl<'a> Gate<'a> {
         if self.must_refuse() {
             return Ok(());
         }
-        self.batch.push(row);
+        self.batch.push(*row);
         if self.batch.len() == BATCH_ROWS { self.hand_on() } else { Ok(()) }
     }
 
@@ -158,19 +163,6 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// The start of a row as a report shows it: readable, on one line, and without what a terminal would obey.
-fn excerpt(text: &[u8]) -> String {
-    // Four bytes a character at most: the rest of a long line is not looked at.
-    let head = &text[..text.len().min(EXCERPT_CHARS * 4)];
-    let readable = String::from_utf8_lossy(head);
-    let shown = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
-    let mut out: String = readable.chars().take(EXCERPT_CHARS).map(shown).collect();
-    if text.len() > head.len() || readable.chars().count() > EXCERPT_CHARS {
-        out.push('…');
-    }
-    out
-}
-
 /// `<file>.refused.csv`, which appears only when it is whole.
 struct Refused {
     path: PathBuf,
@@ -221,17 +213,4 @@ fn may_replace(path: &Path) -> std::io::Result<bool> {
     let longest = REFUSED_HEADER.len() as u64 + 2;
     BufReader::new(std::io::Read::take(file, longest)).read_until(b'\n', &mut head)?;
     Ok(head.trim_ascii_end() == REFUSED_HEADER.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn excerpts_are_short_and_tame() {
-        assert_eq!(excerpt(b"1,2,\x1b[31m3"), "1,2,\u{fffd}[31m3");
-        let long = excerpt("ä".repeat(500).as_bytes());
-        assert_eq!(long.chars().count(), EXCERPT_CHARS + 1);
-        assert!(long.ends_with('…'));
-    }
 }

@@ -159,8 +159,8 @@ impl FileBars {
 
     /// Reads the file in its own order and hands its rows to `sink` in batches of [`BATCH_ROWS`] (the last one shorter).
     ///
-    /// `sink` answers false when it wants no more. Memory does not grow with the file, but for one bit a bar (see
-    /// `SEEN` in the project's notes on import) and a row group of Parquet or a record batch of IPC.
+    /// `sink` answers false when it wants no more. Memory does not grow with the file, but for one bit a bar by which
+    /// duplicates are seen; of Parquet one row group (2^20 rows at most) is held, of IPC one record batch.
     ///
     /// # Errors
     /// When the file cannot be read to its end; when it has bad rows and [`BadRows::Refuse`] stands, after it was read

@@ -13,6 +13,9 @@ pub type Located = (u64, BadRow, String);
 /// Refused rows that an error or a report shows.
 pub const SHOWN_BAD_ROWS: usize = 10;
 
+/// Characters of a refused row that a report shows.
+const EXCERPT_CHARS: usize = 120;
+
 /// What was read of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -67,5 +70,31 @@ impl fmt::Display for BadCounts {
             write!(f, "{comma}{count} {}", kind.words())?;
         }
         Ok(())
+    }
+}
+
+/// The start of a text of a file as a report shows it: readable, on one line, and without what a terminal would obey.
+pub(super) fn excerpt(text: &[u8]) -> String {
+    // Four bytes a character at most: the rest of a long line is not looked at.
+    let head = &text[..text.len().min(EXCERPT_CHARS * 4)];
+    let readable = String::from_utf8_lossy(head);
+    let shown = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    let mut out: String = readable.chars().take(EXCERPT_CHARS).map(shown).collect();
+    if text.len() > head.len() || readable.chars().count() > EXCERPT_CHARS {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_tame() {
+        assert_eq!(excerpt(b"1,2,\x1b[31m3"), "1,2,\u{fffd}[31m3");
+        let long = excerpt("ä".repeat(500).as_bytes());
+        assert_eq!(long.chars().count(), EXCERPT_CHARS + 1);
+        assert!(long.ends_with('…'));
     }
 }

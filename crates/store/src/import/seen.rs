@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn times_too_far_apart_are_refused() {
         let mut seen = Seen::new(1);
-        for page in 0..MAX_PAGES as i64 {
+        for page in 0..i64::try_from(MAX_PAGES).unwrap() {
             assert_eq!(seen.note(page * PAGE_SLOTS), Ok(true));
         }
         assert_eq!(seen.note(-1), Err(TooSpread));

@@ -7,6 +7,7 @@ use super::columns::{ColumnTrouble, Field, Places};
 use super::decimal;
 use super::error::ImportError;
 use super::gate::{Decoded, Gate};
+use super::report::excerpt;
 use super::source::Lines;
 use super::time::TimeFormat;
 use super::{ImportSpec, SAMPLE_ROWS};
@@ -144,7 +145,7 @@ impl<'a> Shape<'a> {
         if self.names.is_none() {
             said.push_str(" in a file without header");
         } else if lacks_time(trouble) {
-            said.push_str(&format!("; the first row is `{}`", lossy(&self.rows[0].1)));
+            said.push_str(&format!("; the first row is `{}`", excerpt(&self.rows[0].1)));
         }
         ImportError::Columns {
             path: spec.path.clone(),
@@ -183,30 +184,30 @@ fn split_all(line: &[u8], separator: u8, limit: usize) -> Vec<&[u8]> {
 fn split(line: &[u8], separator: u8, limit: usize, cuts: &mut Vec<(usize, usize)>) {
     cuts.clear();
     let mut start = 0;
-    while cuts.len() < limit {
-        let rest = &line[start..];
-        if rest.first() == Some(&b'"') {
-            // What stands between the quotes; a quote doubled inside would make no number anyway.
-            let length = rest[1..].iter().position(|&b| b == b'"').unwrap_or(rest.len() - 1);
-            cuts.push((start + 1, start + 1 + length));
-            let after = (start + 2 + length).min(line.len());
-            match line[after..].iter().position(|&b| b == separator) {
-                Some(next) => start = after + next + 1,
-                None => return,
-            }
-            continue;
-        }
-        match rest.iter().position(|&b| b == separator) {
-            Some(length) => {
-                cuts.push((start, start + length));
-                start += length + 1;
-            }
-            None => {
-                cuts.push((start, line.len()));
+    let mut at = 0;
+    while let Some(&byte) = line.get(at) {
+        if byte == separator {
+            cuts.push((start, at));
+            start = at + 1;
+            if cuts.len() == limit {
                 return;
             }
+        } else if byte == b'"' && at == start {
+            // What stands between the quotes; a quote doubled inside would make no number anyway.
+            let rest = &line[at + 1..];
+            let length = rest.iter().position(|&b| b == b'"').unwrap_or(rest.len());
+            cuts.push((at + 1, at + 1 + length));
+            let after = (at + 2 + length).min(line.len());
+            match line[after..].iter().position(|&b| b == separator) {
+                Some(next) if cuts.len() < limit => start = after + next + 1,
+                _ => return,
+            }
+            at = start;
+            continue;
         }
+        at += 1;
     }
+    cuts.push((start, line.len()));
 }
 
 /// Offers every row of the file to the gate.
@@ -231,7 +232,7 @@ pub(super) fn read(
         if let Some(at) = layout.places.get(Field::Symbol) {
             row.same_symbol(spec, number, at, &mut symbol)?;
         }
-        gate.offer(number, row.decode(layout), &|| Cow::Borrowed(line))?;
+        gate.offer(number, &row.decode(layout), &|| Cow::Borrowed(line))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use sim::bars::Column;
 use sim::timeframe::Timeframe;
 use store::progress::Silent;
 use store::row::BarRow;
-use store::{Abort, Error, Held, LoadAsk, Loaded, Range, Store, Written};
+use store::{Error, Feed, Held, LoadAsk, Loaded, Range, Store, Written};
 use tokio::sync::mpsc;
 
 use crate::places::on_every_backend;
@@ -47,8 +47,9 @@ pub(crate) async fn write(
     let batches: Vec<Vec<BarRow>> = rows.chunks(700).map(<[_]>::to_vec).collect();
     let send = async move {
         for batch in batches {
-            sender.send(Ok(batch)).await.unwrap();
+            sender.send(Feed::Rows(batch)).await.unwrap();
         }
+        sender.send(Feed::End).await.unwrap();
     };
     let (written, ()) = tokio::join!(store.write_bars(symbol, tf(timeframe), receiver), send);
     written.unwrap()
@@ -129,11 +130,23 @@ fn writing_again_replaces_and_counts() {
 fn an_abort_keeps_nothing() {
     on_every_backend(async |store, _| {
         let (sender, receiver) = mpsc::channel(4);
-        sender.send(Ok(vec![bar(START, 100)])).await.unwrap();
-        sender.send(Err(Abort("row 2 is bad".to_owned()))).await.unwrap();
-        drop(sender);
+        sender.send(Feed::Rows(vec![bar(START, 100)])).await.unwrap();
+        sender.send(Feed::Abort("row 2 is bad".to_owned())).await.unwrap();
         let error = store.write_bars("BTCUSDT", tf("1m"), receiver).await.unwrap_err();
         assert_eq!(error.to_string(), "nothing was written: row 2 is bad");
+        assert_eq!(store.held().await.unwrap(), []);
+    });
+}
+
+/// A reader that panics drops its end of the channel without a word: that must not pass for the end of the file.
+#[test]
+fn a_sender_that_dies_keeps_nothing() {
+    on_every_backend(async |store, _| {
+        let (sender, receiver) = mpsc::channel(4);
+        sender.send(Feed::Rows(vec![bar(START, 100)])).await.unwrap();
+        drop(sender);
+        let error = store.write_bars("BTCUSDT", tf("1m"), receiver).await.unwrap_err();
+        assert!(matches!(error, Error::Aborted(_)), "{error}");
         assert_eq!(store.held().await.unwrap(), []);
     });
 }

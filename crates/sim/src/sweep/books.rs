@@ -1,0 +1,280 @@
+//! The books of one variant in integers: cash, marks over stretches of bars, drawdown by block bounds, closed trades.
+//! No signal and no level may enter: it is told what was filled, and over which bars a state lasted.
+
+use std::sync::Arc;
+
+use crate::exact;
+use crate::metrics::{Closed, Drawdown, Summary, Tally};
+use crate::order::{Exit, ExitReason, RejectReason, Side, Trade};
+use crate::rules::Rules;
+use crate::run::Failure;
+
+use super::Outcome;
+use super::money::value;
+use super::tape::Tape;
+
+/// The lot held, money in units of 1e-8.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) long: bool,
+    /// Above 0.
+    pub(super) quantity: i128,
+    pub(super) price: i64,
+    pub(super) bar: usize,
+    pub(super) notional: i128,
+    pub(super) fee: i128,
+}
+
+/// An exit as it was filled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) bar: usize,
+    pub(super) price: i64,
+    pub(super) reason: ExitReason,
+    pub(super) notional: i128,
+    pub(super) fee: i128,
+}
+
+/// Cash, marks and counts of one variant so far.
+#[derive(Debug)]
+pub(super) struct Books<'a> {
+    tape: &'a Tape<'a>,
+    pub(super) cash: i128,
+    fees: i128,
+    /// Equity is marked up to this bar.
+    pub(super) marked: usize,
+    drawdown: Drawdown,
+    /// Least equity since the last peak.
+    trough: i128,
+    daily: Vec<i128>,
+    tally: Tally,
+    bars_held: usize,
+    pub(super) ambiguous_bars: usize,
+    rejections: [usize; RejectReason::ALL.len()],
+    /// Closed trades one by one, only when asked for.
+    pub(super) trades: Option<Vec<Trade>>,
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn new(tape: &'a Tape<'a>, capital: i128) -> Self {
+        let first = tape.bars.n_warmup();
+        Self {
+            tape,
+            cash: capital,
+            fees: 0,
+            marked: first,
+            drawdown: Drawdown::new(capital, tape.bars.time_us()[first]),
+            trough: capital,
+            daily: Vec::with_capacity(tape.day_ends.len()),
+            tally: Tally::default(),
+            bars_held: 0,
+            ambiguous_bars: 0,
+            rejections: [0; RejectReason::ALL.len()],
+            trades: None,
+        }
+    }
+
+    pub(super) fn failure(&self, bar_idx: usize) -> Failure {
+        Failure { bar_idx, time_us: self.tape.bars.time_us()[bar_idx] }
+    }
+
+    pub(super) fn reject(&mut self, reason: RejectReason, times: usize) {
+        self.rejections[reason as usize] += times;
+    }
+
+    /// Books an entry that cash covers.
+    pub(super) fn open(&mut self, held: &Held) -> Option<()> {
+        self.cash = in_range(self.cash - signed(held.long, held.notional) - held.fee)?;
+        self.fees += held.fee;
+        Some(())
+    }
+
+    /// Books the exit of the whole lot.
+    pub(super) fn close(&mut self, held: &Held, closing: &Closing) -> Option<()> {
+        self.cash = in_range(self.cash + signed(held.long, closing.notional) - closing.fee)?;
+        self.fees += closing.fee;
+        let pnl_e8 = signed(held.long, closing.notional - held.notional) - held.fee - closing.fee;
+        let time_us = self.tape.bars.time_us();
+        self.tally.add(&Closed {
+            pnl_e8: in_range(pnl_e8).unwrap_or_default(),
+            quantity_e8: held.quantity,
+            entry_price_e8: held.price.into(),
+            held_us: time_us[closing.bar] - time_us[held.bar],
+        });
+        if self.trades.is_some() {
+            let exit = Exit {
+                price: exact::decimal(closing.price.into()),
+                bar_idx: closing.bar,
+                time_us: time_us[closing.bar],
+                reason: closing.reason,
+                pnl: exact::decimal(pnl_e8),
+            };
+            self.list(held, closing.fee, Some(exit));
+        }
+        Some(())
+    }
+
+    fn list(&mut self, held: &Held, exit_fee: i128, exit: Option<Exit>) {
+        let Some(trades) = &mut self.trades else { return };
+        trades.push(Trade {
+            side: if held.long { Side::Long } else { Side::Short },
+            quantity: exact::decimal(held.quantity),
+            entry_price: exact::decimal(held.price.into()),
+            entry_bar_idx: held.bar,
+            entry_time_us: self.tape.bars.time_us()[held.bar],
+            entry_tag: Arc::from(if held.long { "long_entry" } else { "short_entry" }),
+            commission: exact::decimal(held.fee + exit_fee),
+            exit,
+        });
+    }
+
+    /// Marks the bars up to `to` without a position.
+    pub(super) fn mark_flat(&mut self, to: usize) {
+        let from = self.marked;
+        if from >= to {
+            return;
+        }
+        self.marked = to;
+        let (cash, bars) = (self.cash, self.tape.bars);
+        while self.day_end().is_some_and(|day_end| day_end < to) {
+            self.daily.push(cash);
+        }
+        if cash >= self.drawdown.peak_e8() {
+            // Every equal mark moves the peak's moment on: the first and the last of them are enough.
+            self.drawdown.mark(cash, bars.end_us(from));
+            self.drawdown.mark(cash, bars.end_us(to - 1));
+            self.trough = cash;
+        } else {
+            self.sink_to(cash, from);
+        }
+    }
+
+    /// Marks the bars up to `to` with `held`.
+    pub(super) fn mark_held(&mut self, held: &Held, to: usize) -> Result<(), Failure> {
+        let from = self.marked;
+        if from >= to {
+            return Ok(());
+        }
+        self.marked = to;
+        self.bars_held += to - from;
+        let closes = self.tape.bars.close();
+        let (least, greatest) = self.tape.closes.extremes(from, to);
+        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
+        let (Some(best), Some(worst)) = (self.equity(held, best), self.equity(held, worst)) else {
+            let fails = |&bar: &usize| self.equity(held, closes[bar]).is_none();
+            return Err(self.failure((from..to).find(fails).unwrap_or(from)));
+        };
+        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
+            let equity = self.equity(held, closes[day_end]);
+            self.daily.push(equity.unwrap_or_default());
+        }
+        if best < self.drawdown.peak_e8() {
+            self.sink_to(worst, from);
+        } else {
+            self.climb(held, from, to);
+        }
+        Ok(())
+    }
+
+    /// Marks of `[from, to)` that reach the peak, and between them the least ones: the others change nothing.
+    fn climb(&mut self, held: &Held, from: usize, to: usize) {
+        let closes = self.tape.bars.close();
+        let mut next = from;
+        while next < to {
+            let (floor, ceiling) = self.peak_band(held);
+            let found = self.tape.closes.first_outside(next, to, floor, ceiling);
+            let end = found.unwrap_or(to);
+            if next < end {
+                let (least, greatest) = self.tape.closes.extremes(next, end);
+                let worst = if held.long { least } else { greatest };
+                self.sink_to(self.equity(held, worst).unwrap_or_default(), next);
+            }
+            if let Some(bar) = found {
+                let equity = self.equity(held, closes[bar]).unwrap_or_default();
+                self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+                self.trough = equity;
+            }
+            next = end + 1;
+        }
+    }
+
+    /// A close at or below the first, or at or above the second of these, marks equity at the peak or higher.
+    fn peak_band(&self, held: &Held) -> (i64, i64) {
+        const ONE: i128 = exact::ONE_E8 as i128;
+        let need = self.drawdown.peak_e8() - self.cash;
+        let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
+        // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the
+        // half behind an odd number to the even one behind.
+        if held.long {
+            let least = need * ONE - ONE / 2 + (need & 1);
+            (i64::MIN, clamp(-(-least).div_euclid(held.quantity)))
+        } else {
+            let greatest = -need * ONE + ONE / 2 - (need & 1);
+            let level = greatest.div_euclid(held.quantity);
+            (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
+        }
+    }
+
+    /// A mark below the peak; only one lower than all since that peak can matter.
+    fn sink_to(&mut self, equity: i128, bar: usize) {
+        if equity < self.trough {
+            self.trough = equity;
+            self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+        }
+    }
+
+    /// The next end of a day that has no mark yet.
+    fn day_end(&self) -> Option<usize> {
+        self.tape.day_ends.get(self.daily.len()).copied()
+    }
+
+    /// Equity with `held` marked at `close`; `None` at or beyond DECIMAL(20,8).
+    pub(super) fn equity(&self, held: &Held, close: i64) -> Option<i128> {
+        in_range(self.cash + signed(held.long, value(held.quantity, close)?))
+    }
+
+    /// What came of the variant, `open` being the position still held; every bar is marked.
+    pub(super) fn outcome(&mut self, rules: &Rules, capital: i128, open: Option<&Held>) -> Outcome {
+        let bars = self.tape.bars;
+        let (first, last) = (bars.n_warmup(), bars.len() - 1);
+        let close = bars.close()[last];
+        let worth = open.and_then(|held| value(held.quantity, close));
+        let (mut final_e8, mut open_pnl) = (self.cash, 0);
+        if let (Some(held), Some(worth)) = (open, worth) {
+            final_e8 += signed(held.long, worth);
+            open_pnl = signed(held.long, worth - held.notional) - held.fee;
+            self.list(held, 0, None);
+        }
+        // A drawdown still open counts to the last mark.
+        self.drawdown.mark(final_e8, bars.end_us(last));
+        let metrics = Summary {
+            initial_e8: capital,
+            final_e8,
+            daily_e8: &self.daily,
+            drawdown: self.drawdown.finish(),
+            elapsed_us: bars.end_us(last) - bars.time_us()[first],
+            timeframe: bars.timeframe(),
+            year_days: rules.year_days,
+            risk_free: rules.risk_free,
+        }
+        .with(&self.tally);
+        Outcome {
+            metrics,
+            rejections: self.rejections,
+            ambiguous_bars: self.ambiguous_bars,
+            bars_held: self.bars_held,
+            fees: exact::decimal(self.fees),
+            open_pnl: exact::decimal(open_pnl),
+            buy_and_hold: self.tape.buy_and_hold,
+            open_trades: usize::from(open.is_some()),
+        }
+    }
+}
+
+fn signed(long: bool, money: i128) -> i128 {
+    if long { money } else { -money }
+}
+
+fn in_range(money: i128) -> Option<i128> {
+    (money.abs() < exact::LIMIT_E8).then_some(money)
+}

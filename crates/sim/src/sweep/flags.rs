@@ -1,0 +1,95 @@
+//! The four rules of one variant as bits, and the conflict rules between them, a word of 64 bars at a time.
+//! No price and no position's money may enter.
+
+const WORD: usize = 64;
+
+/// Long entry, long exit, short entry and short exit, one bit a bar. Bits behind the last bar are 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags<'a> {
+    rules: [&'a [u64]; 4],
+}
+
+/// What a position, or none, looks for next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    Nothing,
+    Long,
+    Short,
+}
+
+impl<'a> Flags<'a> {
+    pub(super) fn new(rules: [&'a [u64]; 4]) -> Self {
+        Self { rules }
+    }
+
+    fn raw(&self, word: usize) -> [u64; 4] {
+        self.rules.map(|rule| rule[word])
+    }
+
+    /// Entries that act: alone on their bar and without the exit of their own side.
+    fn entries(&self, word: usize) -> (u64, u64) {
+        let [long_entry, long_exit, short_entry, short_exit] = self.raw(word);
+        (long_entry & !short_entry & !long_exit, short_entry & !long_entry & !short_exit)
+    }
+
+    /// Bars at which `holding` decides to act: an entry when flat; the own exit or the opposite entry when not.
+    fn events(&self, word: usize, holding: Holding) -> u64 {
+        let (long, short) = self.entries(word);
+        match holding {
+            Holding::Nothing => long | short,
+            Holding::Long => self.rules[1][word] | short,
+            Holding::Short => self.rules[3][word] | long,
+        }
+    }
+
+    /// The first bar of `[from, to)` at which `holding` acts.
+    pub(super) fn next(&self, holding: Holding, from: usize, to: usize) -> Option<usize> {
+        if from >= to {
+            return None;
+        }
+        let last = (to - 1) / WORD;
+        let mut word = from / WORD;
+        let mut bits = self.events(word, holding) & (u64::MAX << (from % WORD));
+        while bits == 0 {
+            if word == last {
+                return None;
+            }
+            word += 1;
+            bits = self.events(word, holding);
+        }
+        let bar = word * WORD + bits.trailing_zeros() as usize;
+        (bar < to).then_some(bar)
+    }
+
+    /// Whether the long entry, the short entry act at `bar`.
+    pub(super) fn entries_at(&self, bar: usize) -> (bool, bool) {
+        let (long, short) = self.entries(bar / WORD);
+        let bit = 1 << (bar % WORD);
+        (long & bit != 0, short & bit != 0)
+    }
+
+    /// Whether the exit rule of the side held fires at `bar`.
+    pub(super) fn exit_at(&self, long: bool, bar: usize) -> bool {
+        let rule = if long { 1 } else { 3 };
+        self.rules[rule][bar / WORD] & (1 << (bar % WORD)) != 0
+    }
+
+    /// Bars of `[from, to)` at which both entries fire.
+    pub(super) fn conflicts(&self, from: usize, to: usize) -> usize {
+        if from >= to {
+            return 0;
+        }
+        let (first, last) = (from / WORD, (to - 1) / WORD);
+        let both = |word: usize| {
+            let mut bits = self.rules[0][word] & self.rules[2][word];
+            if word == first {
+                bits &= u64::MAX << (from % WORD);
+            }
+            if word == last {
+                bits &= u64::MAX >> (WORD - 1 - (to - 1) % WORD);
+            }
+            bits.count_ones() as usize
+        };
+        (first..=last).map(both).sum()
+    }
+}

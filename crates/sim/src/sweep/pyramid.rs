@@ -1,0 +1,137 @@
+//! A small pyramid of lows and highs over two columns: which bar first leaves a band, and the extremes of a range.
+//! It knows nothing of trades, and keeps the columns as slices of the bars.
+
+/// Nodes that one node above covers.
+const FAN: usize = 16;
+
+/// Lows and highs of blocks of 16, 256, 4,096 … bars over two columns of equal length.
+#[derive(Debug)]
+pub(super) struct Pyramid<'a> {
+    low: &'a [i64],
+    high: &'a [i64],
+    /// Least low and greatest high of each block, finest level first.
+    levels: Vec<(Vec<i64>, Vec<i64>)>,
+}
+
+impl<'a> Pyramid<'a> {
+    pub(super) fn new(low: &'a [i64], high: &'a [i64]) -> Self {
+        let mut levels: Vec<(Vec<i64>, Vec<i64>)> = Vec::new();
+        loop {
+            let (lows, highs) = levels.last().map_or((low, high), |(l, h)| (&l[..], &h[..]));
+            if lows.len() <= FAN {
+                break;
+            }
+            let least = lows.chunks(FAN).map(lowest).collect();
+            let greatest = highs.chunks(FAN).map(highest).collect();
+            levels.push((least, greatest));
+        }
+        Self { low, high, levels }
+    }
+
+    fn level(&self, level: usize) -> (&[i64], &[i64]) {
+        match level {
+            0 => (self.low, self.high),
+            _ => (&self.levels[level - 1].0, &self.levels[level - 1].1),
+        }
+    }
+
+    /// The first bar of `[from, to)` with low ≤ `floor` or high ≥ `ceiling`.
+    pub(super) fn first_outside(
+        &self,
+        from: usize,
+        to: usize,
+        floor: i64,
+        ceiling: i64,
+    ) -> Option<usize> {
+        let (mut level, mut node, mut width) = (0, from, 1);
+        // Up: over whole blocks as soon as one begins.
+        let mut found = loop {
+            if node * width >= to {
+                return None;
+            }
+            let (lows, highs) = self.level(level);
+            let top = level == self.levels.len();
+            let block = if top { lows.len() } else { (node / FAN + 1) * FAN };
+            let end = block.min(lows.len());
+            match first(&lows[node..end], &highs[node..end], floor, ceiling) {
+                Some(offset) => break node + offset,
+                None if end == lows.len() => return None,
+                None => (level, node, width) = (level + 1, end / FAN, width * FAN),
+            }
+        };
+        // Down: into the block that holds it.
+        while level > 0 {
+            level -= 1;
+            let (lows, highs) = self.level(level);
+            let start = found * FAN;
+            let end = (start + FAN).min(lows.len());
+            found = start + first(&lows[start..end], &highs[start..end], floor, ceiling)?;
+        }
+        (found < to).then_some(found)
+    }
+
+    /// The least low and the greatest high of `[from, to)`, which is not empty.
+    pub(super) fn extremes(&self, from: usize, to: usize) -> (i64, i64) {
+        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+        let (mut level, mut from, mut to) = (0, from, to);
+        while from < to {
+            let (lows, highs) = self.level(level);
+            let mut take = |from: usize, to: usize| {
+                least = least.min(lowest(&lows[from..to]));
+                greatest = greatest.max(highest(&highs[from..to]));
+            };
+            let (inner_from, inner_to) = (from.div_ceil(FAN) * FAN, to / FAN * FAN);
+            if inner_from >= inner_to || level == self.levels.len() {
+                take(from, to);
+                break;
+            }
+            take(from, inner_from);
+            take(inner_to, to);
+            (level, from, to) = (level + 1, inner_from / FAN, inner_to / FAN);
+        }
+        (least, greatest)
+    }
+}
+
+fn first(lows: &[i64], highs: &[i64], floor: i64, ceiling: i64) -> Option<usize> {
+    lows.iter().zip(highs).position(|(&low, &high)| low <= floor || high >= ceiling)
+}
+
+fn lowest(values: &[i64]) -> i64 {
+    values.iter().copied().fold(i64::MAX, i64::min)
+}
+
+fn highest(values: &[i64]) -> i64 {
+    values.iter().copied().fold(i64::MIN, i64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_what_walking_finds() {
+        let mut x = 12_345_u64;
+        let mut next = |n: i64| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            i64::try_from(x >> 33).unwrap() % n
+        };
+        let index = |i: i64| usize::try_from(i).unwrap();
+        for n in [1, 15, 16, 17, 255, 300, 5_000] {
+            let low: Vec<i64> = (0..n).map(|_| 500 + next(500)).collect();
+            let high: Vec<i64> = low.iter().map(|l| l + next(500)).collect();
+            let pyramid = Pyramid::new(&low, &high);
+            for _ in 0..500 {
+                let from = next(n);
+                let to = index(from + 1 + next(n - from));
+                let from = index(from);
+                let (floor, ceiling) = (500 + next(20), 1_490 - next(40));
+                let walked = (from..to).find(|&i| low[i] <= floor || high[i] >= ceiling);
+                assert_eq!(pyramid.first_outside(from, to, floor, ceiling), walked);
+                let least = *low[from..to].iter().min().unwrap();
+                let greatest = *high[from..to].iter().max().unwrap();
+                assert_eq!(pyramid.extremes(from, to), (least, greatest));
+            }
+        }
+    }
+}

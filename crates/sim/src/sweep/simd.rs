@@ -1,0 +1,131 @@
+//! The order of two columns of doubles, 64 bars a word, on the widest registers that this processor has.
+//! Compares only: every path gives the same bits. The one file of this crate with unsafe code.
+
+#![expect(unsafe_code, reason = "vector instructions that are looked for at run time")]
+
+/// Sixty-four bars of one column.
+pub(super) type Word = [f64; 64];
+
+/// Words of one operand: one for each word asked for, or one that serves them all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane<'a> {
+    words: &'a [Word],
+    step: usize,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn column(words: &'a [Word]) -> Self {
+        Self { words, step: 1 }
+    }
+
+    pub(super) fn constant(word: &'a Word) -> Self {
+        Self { words: std::slice::from_ref(word), step: 0 }
+    }
+
+    fn word(&self, i: usize) -> &'a Word {
+        &self.words[i * self.step]
+    }
+}
+
+/// Sets in `above` the bars where a > b, in `below` those where a < b; neither where they tie or one is NaN.
+pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::orders_512(a, b, above, below) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { x86::orders_256(a, b, above, below) };
+        }
+    }
+    orders_plain(a, b, above, below);
+}
+
+fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
+    for (i, (above, below)) in above.iter_mut().zip(below).enumerate() {
+        let (x, y) = (a.word(i), b.word(i));
+        (*above, *below) = (0, 0);
+        for bit in 0..64 {
+            *above |= u64::from(x[bit] > y[bit]) << bit;
+            *below |= u64::from(x[bit] < y[bit]) << bit;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        _CMP_GT_OQ, _CMP_LT_OQ, _mm256_cmp_pd, _mm256_loadu_pd, _mm256_movemask_pd,
+        _mm512_cmp_pd_mask, _mm512_loadu_pd,
+    };
+
+    use super::Lane;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn orders_512(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
+        for (i, (above, below)) in above.iter_mut().zip(below).enumerate() {
+            let (x, y) = (a.word(i).as_chunks::<8>().0, b.word(i).as_chunks::<8>().0);
+            let (mut greater, mut less) = (0, 0);
+            for (part, (x, y)) in x.iter().zip(y).enumerate() {
+                // SAFETY: both arrays hold the eight doubles that are read, at any alignment.
+                let (x, y) = unsafe { (_mm512_loadu_pd(x.as_ptr()), _mm512_loadu_pd(y.as_ptr())) };
+                greater |= u64::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, y)) << (8 * part);
+                less |= u64::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, y)) << (8 * part);
+            }
+            (*above, *below) = (greater, less);
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn orders_256(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
+        for (i, (above, below)) in above.iter_mut().zip(below).enumerate() {
+            let (x, y) = (a.word(i).as_chunks::<4>().0, b.word(i).as_chunks::<4>().0);
+            let (mut greater, mut less) = (0, 0);
+            for (part, (x, y)) in x.iter().zip(y).enumerate() {
+                // SAFETY: both arrays hold the four doubles that are read, at any alignment.
+                let (x, y) = unsafe { (_mm256_loadu_pd(x.as_ptr()), _mm256_loadu_pd(y.as_ptr())) };
+                let gt = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(x, y)).cast_unsigned();
+                let lt = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(x, y)).cast_unsigned();
+                greater |= u64::from(gt) << (4 * part);
+                less |= u64::from(lt) << (4 * part);
+            }
+            (*above, *below) = (greater, less);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_sets_the_same_bits() {
+        let mut x = 7_u64;
+        let mut next = || {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            match (x >> 40) % 8 {
+                7 => f64::NAN,
+                n => n as f64,
+            }
+        };
+        let a: Vec<Word> = (0..9).map(|_| std::array::from_fn(|_| next())).collect();
+        let b: Vec<Word> = (0..9).map(|_| std::array::from_fn(|_| next())).collect();
+        for b in [Lane::column(&b), Lane::constant(&b[3])] {
+            let a = Lane::column(&a);
+            let mut plain = ([0; 9], [0; 9]);
+            orders_plain(a, b, &mut plain.0, &mut plain.1);
+            let mut chosen = ([1; 9], [1; 9]);
+            orders(a, b, &mut chosen.0, &mut chosen.1);
+            assert_eq!(plain, chosen);
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                let mut narrow = ([1; 9], [1; 9]);
+                // SAFETY: the processor has AVX2, as was just asked.
+                unsafe { x86::orders_256(a, b, &mut narrow.0, &mut narrow.1) };
+                assert_eq!(plain, narrow);
+            }
+        }
+    }
+}

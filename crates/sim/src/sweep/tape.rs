@@ -1,0 +1,54 @@
+//! What every variant of a sweep reads of the bars: the prices, their pyramids and the ends of days, made once.
+//! Nothing of a strategy or of a market's rules may enter.
+
+use crate::bars::Bars;
+use crate::exact;
+use crate::timeframe;
+
+use super::pyramid::Pyramid;
+
+/// Bars prepared for searching.
+#[derive(Debug)]
+pub(super) struct Tape<'a> {
+    pub(super) bars: &'a Bars,
+    /// Lows and highs.
+    pub(super) range: Pyramid<'a>,
+    /// Closes, as lows and as highs.
+    pub(super) closes: Pyramid<'a>,
+    /// Index of the last traded bar of each UTC day that has bars.
+    pub(super) day_ends: Vec<usize>,
+    /// Close of the last bar over open of the first traded one, minus 1, per cent.
+    pub(super) buy_and_hold: f64,
+}
+
+impl<'a> Tape<'a> {
+    pub(super) fn new(bars: &'a Bars) -> Self {
+        let time_us = bars.time_us();
+        let (first, last) = (bars.n_warmup(), bars.len() - 1);
+        let ends = |&i: &usize| {
+            let next = time_us.get(i + 1);
+            next.is_none_or(|&next| timeframe::day(next) != timeframe::day(time_us[i]))
+        };
+        let (from, to) = (i128::from(bars.open()[first]), i128::from(bars.close()[last]));
+        Self {
+            bars,
+            range: Pyramid::new(bars.low(), bars.high()),
+            closes: Pyramid::new(bars.close(), bars.close()),
+            day_ends: (first..=last).filter(ends).collect(),
+            buy_and_hold: 100.0 * exact::ratio(to - from, from),
+        }
+    }
+
+    /// The first bar behind `entry` that opens `after_us` or more after it; the number of bars when there is none.
+    pub(super) fn first_after(&self, entry: usize, after_us: i64) -> usize {
+        let time_us = self.bars.time_us();
+        let due = time_us[entry].saturating_add(after_us);
+        // Without a gap it is that many bars on; with gaps earlier, never later.
+        let steps = usize::try_from((after_us - 1).div_euclid(self.bars.timeframe().us()) + 1);
+        let latest = entry.saturating_add(steps.unwrap_or(0).max(1)).min(time_us.len());
+        if latest == entry + 1 || time_us[latest - 1] < due {
+            return latest;
+        }
+        entry + 1 + time_us[entry + 1..latest].partition_point(|&time| time < due)
+    }
+}
