@@ -274,6 +274,9 @@ pub(crate) struct List {
     /// Only results on this symbol
     #[arg(long)]
     pub(crate) symbol: Option<String>,
+    /// Only results with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub(crate) limit: u32,
