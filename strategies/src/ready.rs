@@ -35,7 +35,7 @@ pub fn ready(name: &str) -> Result<Definition, FileError> {
     match source(name) {
         Some(text) => Definition::parse(text, &format!("strategies/{name}.toml")),
         None => Err(FileError::new(format!("no ready strategy is called `{name}`"))
-            .with_hint(format!("{}; a path to a file ends in .toml", nearest(name, names())))),
+            .with_hint(format!("{} (a path to a file ends in .toml)", nearest(name, names())))),
     }
 }
 

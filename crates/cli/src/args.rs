@@ -66,6 +66,8 @@ pub(crate) enum Command {
         #[arg(required = true)]
         ids: Vec<i64>,
     },
+    /// Run the cases of baseline files and fail where a metric or a trade is not as expected
+    Check(Box<Check>),
     /// Look at strategies, start a new one, check a file
     #[command(subcommand)]
     Strategy(Strategy),
@@ -149,6 +151,25 @@ impl Range {
 pub(crate) struct Run {
     /// Name of a ready strategy, or path of a .toml file
     pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Name of the result [default: the strategy's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A note to keep with the result
+    #[arg(long)]
+    pub(crate) notes: Option<String>,
+    /// Words to find the result by
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Whose result it is
+    #[arg(long, default_value = "local")]
+    pub(crate) user: String,
+}
+
+/// What a strategy is run on, and how.
+#[derive(Args, Debug)]
+pub(crate) struct Choice {
     /// Symbol to trade [default: the strategy's first, or the only one held]
     #[arg(long, value_delimiter = ',')]
     pub(crate) symbol: Vec<String>,
@@ -165,18 +186,6 @@ pub(crate) struct Run {
     /// Bars before the range that feed indicators only
     #[arg(long, default_value_t = 1_000, value_name = "BARS")]
     pub(crate) warmup: usize,
-    /// Name of the result [default: the strategy's]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// A note to keep with the result
-    #[arg(long)]
-    pub(crate) notes: Option<String>,
-    /// Words to find the result by
-    #[arg(long = "tag", value_name = "TAG")]
-    pub(crate) tags: Vec<String>,
-    /// Whose result it is
-    #[arg(long, default_value = "local")]
-    pub(crate) user: String,
 }
 
 /// Costs, fills and conventions.
@@ -237,6 +246,30 @@ impl Rules {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Baseline files [default: baselines/*.toml]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write what comes out as the new expectations
+    #[arg(long, conflicts_with = "record")]
+    pub(crate) update: bool,
+    /// Write a JUnit report too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Add a case of this strategy, as the other flags say, to FILE [default: baselines/STRATEGY.toml]
+    #[arg(long, value_name = "STRATEGY")]
+    pub(crate) record: Option<String>,
+    /// With --record: run on so many synthetic minutes instead of the database's bars
+    #[arg(long, requires = "record", value_name = "MINUTES")]
+    pub(crate) synthetic: Option<usize>,
+    /// With --record: run on the bars of a file
+    #[arg(long, requires = "record", conflicts_with = "synthetic", value_name = "FILE")]
+    pub(crate) bars: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct List {
     /// Only results of this strategy
     #[arg(long)]
@@ -244,6 +277,9 @@ pub(crate) struct List {
     /// Only results on this symbol
     #[arg(long)]
     pub(crate) symbol: Option<String>,
+    /// Only results with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub(crate) limit: u32,

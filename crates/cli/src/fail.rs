@@ -14,6 +14,8 @@ pub(crate) enum Code {
     Data = 3,
     /// The database.
     Database = 4,
+    /// A regression gate failed.
+    Gate = 5,
     /// Ctrl-C.
     Interrupted = 130,
 }

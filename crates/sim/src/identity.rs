@@ -40,6 +40,16 @@ impl Identity<'_> {
             self.range_us.1,
             self.n_warmup,
         );
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&text, 32)
     }
+}
+
+/// The first 16 hexadecimal digits of a text's SHA-256: enough to say whether it is the same text.
+#[must_use]
+pub fn short_hash(text: &str) -> String {
+    hex(text, 8)
+}
+
+fn hex(text: &str, bytes: usize) -> String {
+    Sha256::digest(text).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,6 +5,7 @@ mod fingerprint;
 mod scan;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sim::bars::{Bars, BarsError, Column, Columns};
 use sim::timeframe::Timeframe;
@@ -44,7 +45,8 @@ pub struct LoadAsk {
 /// Bars, and what has to be known to judge them.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    pub bars: Bars,
+    /// Shared, since a sweep reads them from every thread.
+    pub bars: Arc<Bars>,
     /// The stored timeframe that they were made from; the one asked for, or a divisor of it.
     pub source_timeframe: Timeframe,
     /// Stored bars that went into `bars`, warm-up included.
@@ -207,7 +209,7 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Optio
     let is_shorter = ask.from_us.is_some_and(|us| ceil(ask.timeframe, us) < plan.start_us)
         || ask.to_us.is_some_and(|us| ask.timeframe.floor(us) > plan.end_us);
     Ok(Some(Loaded {
-        bars: to_bars(place, ask, n_warmup, &frame)?,
+        bars: Arc::new(to_bars(place, ask, n_warmup, &frame)?),
         source_timeframe: plan.source,
         source_bars: source.rows() as u64,
         missing_bars: grid.saturating_sub(traded),

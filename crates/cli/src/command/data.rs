@@ -62,6 +62,10 @@ fn unknown_ending(path: &std::path::Path) -> Fail {
 }
 
 async fn export(global: &Global, store: &Store, args: Export) -> Result<(), Fail> {
+    if global.json && args.output.is_none() {
+        return Err(Fail::usage("bars on stdout are CSV, not JSON")
+            .hint("leave --json out, or give a file with --output"));
+    }
     let (from_us, to_us) = args.range.ends();
     let range = Range { from_us, to_us };
     let mut batches = store.stream_rows(&args.symbol, args.timeframe, range).await?;
@@ -82,13 +86,18 @@ async fn export(global: &Global, store: &Store, args: Export) -> Result<(), Fail
         bar.advance(batch.len() as u64);
     }
     bar.end();
-    exporter.finish()?;
-    if let Some(path) = &args.output {
-        talk::say(format!("wrote {} bars to {}", count(rows), path.display()));
-    }
     if rows == 0 {
         return Err(Fail::new(Code::Data, anyhow::anyhow!("no bars in that range"))
             .hint("`backtest data list` shows what is held"));
+    }
+    exporter.finish()?;
+    if let Some(path) = &args.output {
+        let file = path.display();
+        if global.json {
+            talk::json(&json!({ "file": file.to_string(), "bars": rows }));
+        } else {
+            talk::say(format!("wrote {} bars to {file}", count(rows)));
+        }
     }
     Ok(())
 }

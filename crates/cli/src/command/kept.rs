@@ -19,6 +19,7 @@ pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(
     let filter = ListFilter {
         strategy: args.strategy,
         symbol: args.symbol,
+        tag: args.tag,
         limit: Some(usize::try_from(args.limit).unwrap_or(usize::MAX)),
         ..ListFilter::default()
     };
@@ -218,24 +219,35 @@ pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Resu
     };
     write_table(target, format, trade_columns(&trades))?;
     if let Some(path) = &args.output {
-        talk::say(format!("wrote {} trades to {}", count(trades.len() as u64), path.display()));
+        let (file, n_trades) = (path.display(), trades.len());
+        if global.json {
+            talk::json(&json!({ "file": file.to_string(), "trades": n_trades }));
+        } else {
+            talk::say(format!("wrote {} trades to {file}", count(n_trades as u64)));
+        }
     }
     Ok(())
 }
 
-/// The flag, else `--json`, else what the file's ending says.
+/// The flag, else what the file's ending says, else `--json`.
 fn trade_format(global: &Global, args: &Trades) -> TradeFormat {
     let ending = args.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
     match (args.format, ending) {
-        (TradeFormat::Table, _) if global.json => TradeFormat::Json,
         (TradeFormat::Table, Some("json")) => TradeFormat::Json,
         (TradeFormat::Table, Some("parquet")) => TradeFormat::Parquet,
+        (TradeFormat::Table, None) if global.json => TradeFormat::Json,
         (format, _) => format,
     }
 }
 
 fn plain(value: Option<Decimal>) -> String {
     value.map_or_else(String::new, |v| v.normalize().to_string())
+}
+
+/// Formatting alone would cut digits off.
+fn rounded(value: Option<Decimal>, places: usize) -> String {
+    let round = |v: Decimal| v.round_dp(u32::try_from(places).unwrap_or_default());
+    value.map_or_else(String::new, |v| format!("{:.places$}", round(v)))
 }
 
 fn trade_table(trades: &[TradeRow]) -> String {
@@ -249,9 +261,9 @@ fn trade_table(trades: &[TradeRow]) -> String {
             t.exit_time_us.map_or_else(|| "open".to_owned(), when::show),
             plain(t.exit_price),
             plain(Some(t.quantity)),
-            t.pnl.map_or_else(String::new, |p| format!("{p:.2}")),
-            t.pnl_percentage.map_or_else(String::new, |p| format!("{p:.4}")),
-            t.commission.map_or_else(String::new, |c| format!("{c:.2}")),
+            rounded(t.pnl, 2),
+            rounded(t.pnl_percentage, 4),
+            rounded(t.commission, 2),
             t.strategy_signal.clone().unwrap_or_default(),
         ]
     };

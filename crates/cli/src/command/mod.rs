@@ -1,5 +1,6 @@
 //! One file a command. Each takes its arguments and the store, prints, and says how it failed.
 
+mod check;
 mod data;
 mod db;
 mod demo;
@@ -31,6 +32,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
         Command::Run(args) => run::run(global, &open(global).await?, *args).await,
+        Command::Check(args) => check::check(global, *args).await,
         Command::List(args) => kept::list(global, &open(global).await?, args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,
         Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sim::Failure;
+use sim::bars::Bars;
 use sim::identity::Identity;
 use sim::params::Params;
 use sim::rules::Rules;
@@ -12,7 +15,7 @@ use sim::timeframe::Timeframe;
 use store::{Begun, LoadAsk, Loaded, NewRun, Range, Store, StrategyRow};
 use strategies::Definition;
 
-use crate::args::{Global, Run};
+use crate::args::{Choice, Global, Run};
 use crate::command::kept;
 use crate::fail::{Code, Fail};
 use crate::report;
@@ -25,35 +28,64 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const MAX_WARMUP: usize = 1_000_000;
 
 pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(), Fail> {
-    let definition = definition(&args.strategy)?;
-    let params = definition.params(&args.set)?;
-    let rules = args.rules.rules();
-    rules.check().map_err(|e| {
-        let flag = e.name.replace('_', "-");
-        Fail::usage(&e).hint(format!("give another value with --{flag}"))
-    })?;
-    // Values that no rule can take are found before any bar is read.
-    definition.build(&params)?;
-    let ask = ask(store, &args, &definition).await?;
+    let prepared = Prepared::new(&args.strategy, &args.choice)?;
+    let ask = ask(store, &args.choice, &prepared.definition).await?;
     let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
     if let Some(Range { from_us: Some(from), to_us: Some(to) }) = loaded.shorter {
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
     }
-    let new = new_run(&args, &definition, &params, &rules, &ask, &loaded);
+    let new = new_run(&args, &prepared, &ask, &loaded);
     let id = match store.begin(&new).await? {
         Begun::Existing(id) => {
             talk::say(format!("this very run is kept already, as {id}"));
             id
         }
         Begun::New(id) => {
-            simulate(store, id, &definition, &params, &rules, loaded).await?;
+            simulate(store, id, prepared, loaded).await?;
             id
         }
     };
     kept::show(global, store, id).await?;
     talk::say(format!("kept as {id} in `{}`; its trades: backtest trades {id}", store.place()));
     Ok(())
+}
+
+/// A strategy with its parameters and the market's rules, all found good before any bar is read.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) definition: Definition,
+    pub(crate) params: Params,
+    pub(crate) rules: Rules,
+}
+
+impl Prepared {
+    /// What `choice` makes of the strategy called `name`.
+    pub(crate) fn new(name: &str, choice: &Choice) -> Result<Self, Fail> {
+        let definition = definition(name)?;
+        let params = definition.params(&choice.set)?;
+        let rules = choice.rules.rules();
+        rules.check().map_err(|e| {
+            let flag = e.name.replace('_', "-");
+            Fail::usage(&e).hint(format!("give another value with --{flag}"))
+        })?;
+        // Values that no rule can take are found here.
+        definition.build(&params)?;
+        Ok(Self { definition, params, rules })
+    }
+
+    /// Hop 4: the run on `bars`, away from the async threads.
+    pub(crate) async fn simulate(
+        &self,
+        bars: Arc<Bars>,
+    ) -> Result<Result<sim::Run, Failure>, Fail> {
+        let it = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut strategy = it.definition.build(&it.params)?;
+            Ok::<_, strategies::FileError>(sim::run(&bars, &mut *strategy, &it.rules))
+        });
+        Ok(task.await.map_err(|e| Fail::new(Code::Bug, e))??)
+    }
 }
 
 /// A ready strategy by name, or a file by path.
@@ -71,21 +103,34 @@ pub(crate) fn definition(name: &str) -> Result<Definition, Fail> {
 }
 
 /// What to load: the flags, else the strategy's own wishes, else the only thing that is held.
-async fn ask(store: &Store, args: &Run, definition: &Definition) -> Result<LoadAsk, Fail> {
+pub(crate) async fn ask(
+    store: &Store,
+    args: &Choice,
+    definition: &Definition,
+) -> Result<LoadAsk, Fail> {
     if args.symbol.len() > 1 {
         let symbols = args.symbol.join(", ");
         return Err(Fail::usage(format!("one run trades one symbol for now, not {symbols}"))
             .hint(format!("run them one by one: --symbol {}", args.symbol[0])));
     }
+    let symbol = match args.symbol.first() {
+        Some(symbol) => symbol.clone(),
+        None => symbol(store, definition).await?,
+    };
+    ask_of(args, definition, symbol)
+}
+
+/// The same when the symbol is known.
+pub(crate) fn ask_of(
+    args: &Choice,
+    definition: &Definition,
+    symbol: String,
+) -> Result<LoadAsk, Fail> {
     if args.warmup > MAX_WARMUP {
         let given = args.warmup;
         let message = format!("{given} bars of warm-up are more than the limit of {MAX_WARMUP}");
         return Err(Fail::usage(message).hint("give a smaller --warmup"));
     }
-    let symbol = match args.symbol.first() {
-        Some(symbol) => symbol.clone(),
-        None => symbol(store, definition).await?,
-    };
     let hour = || Timeframe::from_us(3_600_000_000);
     let wished = args.timeframe.or(definition.timeframes.first().copied()).or_else(hour);
     let none = || Fail::usage("no timeframe").hint("give --timeframe 1h");
@@ -123,9 +168,7 @@ async fn symbol(store: &Store, definition: &Definition) -> Result<String, Fail> 
 
 fn new_run<'a>(
     args: &'a Run,
-    definition: &Definition,
-    params: &Params,
-    rules: &Rules,
+    Prepared { definition, params, rules }: &Prepared,
     ask: &LoadAsk,
     loaded: &Loaded,
 ) -> NewRun<'a> {
@@ -185,31 +228,20 @@ fn number(value: rust_decimal::Decimal) -> Value {
 }
 
 /// Hops 4 and 5, with the row kept alive meanwhile.
-async fn simulate(
-    store: &Store,
-    id: i64,
-    definition: &Definition,
-    params: &Params,
-    rules: &Rules,
-    loaded: Loaded,
-) -> Result<(), Fail> {
-    let (definition, params, task_rules) = (definition.clone(), params.clone(), rules.clone());
-    let mut task = tokio::task::spawn_blocking(move || {
-        let mut strategy = definition.build(&params)?;
-        let outcome = sim::run(&loaded.bars, &mut *strategy, &task_rules);
-        Ok::<_, strategies::FileError>((outcome, loaded))
-    });
+async fn simulate(store: &Store, id: i64, prepared: Prepared, loaded: Loaded) -> Result<(), Fail> {
+    let work = prepared.simulate(Arc::clone(&loaded.bars));
+    tokio::pin!(work);
     let mut beat = tokio::time::interval(HEARTBEAT);
     beat.tick().await;
-    let (outcome, loaded) = loop {
+    let outcome = loop {
         tokio::select! {
-            done = &mut task => break done.map_err(|e| Fail::new(Code::Bug, e))??,
+            done = &mut work => break done?,
             _ = beat.tick() => store.heartbeat(id).await?,
         }
     };
     match outcome {
         Ok(run) => {
-            let metrics = report::metrics_json(&run, rules, &loaded);
+            let metrics = report::metrics_json(&run, &prepared.rules, &loaded);
             Ok(store.finish(id, &run, &metrics).await?)
         }
         Err(failure) => {

@@ -18,7 +18,7 @@ pub(crate) fn strategy(global: &Global, command: &Strategy) -> Result<(), Fail> 
     match command {
         Strategy::List => list(global),
         Strategy::Show { name } => show(global, name),
-        Strategy::New { name } => new(name),
+        Strategy::New { name } => new(global, name),
         Strategy::Check { file } => check(global, file),
     }
 }
@@ -71,7 +71,7 @@ fn show(global: &Global, name: &str) -> Result<(), Fail> {
 }
 
 /// Writes a copy of `sma_cross` under another name: a file that runs as it lies.
-fn new(name: &str) -> Result<(), Fail> {
+fn new(global: &Global, name: &str) -> Result<(), Fail> {
     let renamed = |line: &str| {
         let is_name = line.starts_with("name = ");
         if is_name { format!("name = \"{name}\"") } else { line.to_owned() }
@@ -87,6 +87,10 @@ fn new(name: &str) -> Result<(), Fail> {
         Fail::new(Code::Data, error).hint("choose another name, or move the file away")
     })?;
     writeln!(file, "{text}")?;
+    if global.json {
+        talk::json(&json!({ "file": path }));
+        return Ok(());
+    }
     talk::data(&format!("wrote {path}"));
     talk::say(format!("edit it, then: backtest strategy check {path} && backtest run {path}"));
     Ok(())

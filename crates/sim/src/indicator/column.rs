@@ -99,21 +99,26 @@ fn means<T: Copy + Into<i128>>(x: &[T], n: usize, parts: usize, out: &mut [f64])
     }
 }
 
-/// The same where every sum is a double itself: whole doubles below 2^53 add without error.
+/// The same where every sum is below 2^53, and so a double itself: integers add in one step, and the division takes
+/// a block at a time.
+#[expect(clippy::cast_possible_truncation, reason = "each value is below 2^53")]
 fn small_means<T: Copy + Into<i128>>(x: &[T], n: usize, den: f64, out: &mut [f64]) {
-    let whole = |units: T| -> f64 {
+    const BLOCK: usize = 256;
+    let whole = |units: T| -> i64 {
         let units: i128 = units.into();
-        units as f64
+        units as i64
     };
-    let mut sum = 0.0;
-    for &units in &x[..(n - 1).min(x.len())] {
-        sum += whole(units);
-    }
     let first = (n - 1).min(x.len());
-    for ((out, &new), &old) in out[first..].iter_mut().zip(&x[first..]).zip(x) {
-        sum += whole(new);
-        *out = sum / den;
-        sum -= whole(old);
+    let mut sum: i64 = x[..first].iter().map(|&units| whole(units)).sum();
+    let blocks = out[first..].chunks_mut(BLOCK).zip(x[first..].chunks(BLOCK)).zip(x.chunks(BLOCK));
+    for ((out, new), old) in blocks {
+        for ((out, &new), &old) in out.iter_mut().zip(new).zip(old) {
+            // Sums of what is below 2^53 in all.
+            sum = sum.wrapping_add(whole(new));
+            *out = sum as f64;
+            sum = sum.wrapping_sub(whole(old));
+        }
+        out.iter_mut().for_each(|out| *out /= den);
     }
 }
 

@@ -167,9 +167,7 @@ impl<'a> Evaluator<'a> {
             None => self.of_bars(function, lengths, factor, out),
         }
         for value in out {
-            if !value.is_finite() {
-                *value = f64::NAN;
-            }
+            *value = if value.is_finite() { *value } else { f64::NAN };
         }
         values
     }

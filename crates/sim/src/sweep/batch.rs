@@ -149,7 +149,10 @@ fn job<'a>(ready: &'a Ready<'_>, bits: &'a RuleBits, columns: &mut Columns<'_>) 
     Some(Job {
         rules: &ready.variant.rules,
         market: ready.market.clone()?,
-        flags: Flags::new([0, 1, 2, 3].map(|rule| bits.of(ready.rule(rule)))),
+        flags: Flags::new(
+            [0, 1, 2, 3].map(|rule| bits.of(ready.rule(rule))),
+            ready.rule(2).is_some(),
+        ),
         distances: [0, 1, 2].map(|level| ready.distance(level, columns)),
         time_stop_us: ready.signals.time_stop_us,
     })

@@ -78,8 +78,48 @@ impl Pair {
             let b = self.b.lane(from, to, &constants[1]);
             simd::orders(a, b, above, below);
         }
-        for word in from..to {
-            let at = word - from;
+        if whole && above.iter().zip(&*below).all(|(above, below)| above | below == u64::MAX) {
+            self.read_plain(from, above, below);
+        } else {
+            self.read_words(from, n_bars, whole, above, below);
+        }
+    }
+
+    /// Reads words off in which no two values tie and none is undefined.
+    fn read_plain(&mut self, from: usize, above: &[u64], below: &[u64]) {
+        let range = from..from + above.len();
+        for (reading, out) in &mut self.readings {
+            let out = &mut out[range.clone()];
+            match *reading {
+                Reading::Less | Reading::LessEqual => out.copy_from_slice(below),
+                Reading::Greater | Reading::GreaterEqual => out.copy_from_slice(above),
+                Reading::Equal => out.fill(0),
+                Reading::NotEqual => out.fill(u64::MAX),
+                Reading::CrossAbove { negated } => {
+                    plain_crossings(out, above, below, self.was.below, negated);
+                }
+                Reading::CrossBelow { negated } => {
+                    plain_crossings(out, below, above, self.was.above, negated);
+                }
+            }
+        }
+        if let Some(&last) = above.last() {
+            let above = last >> (WORD - 1) == 1;
+            self.was = Was { below: !above, above };
+        }
+    }
+
+    /// Reads any words off; those that do not lie whole in their columns are compared here.
+    fn read_words(
+        &mut self,
+        from: usize,
+        n_bars: usize,
+        whole: bool,
+        above: &mut [u64],
+        below: &mut [u64],
+    ) {
+        for at in 0..above.len() {
+            let word = from + at;
             if !whole {
                 let (a, b) = (self.a.word(word, n_bars), self.b.word(word, n_bars));
                 let (a, b) = (Lane::constant(&a), Lane::constant(&b));
@@ -95,6 +135,16 @@ impl Pair {
                 out[word] = order.read(*reading, was);
             }
         }
+    }
+}
+
+/// Bars where the first are above the second for the first time since they were below.
+fn plain_crossings(out: &mut [u64], above: &[u64], below: &[u64], was: bool, negated: bool) {
+    let mut carry = u64::from(was);
+    for ((out, above), below) in out.iter_mut().zip(above).zip(below) {
+        let crossings = above & (below << 1 | carry);
+        carry = below >> (WORD - 1);
+        *out = if negated { !crossings } else { crossings };
     }
 }
 

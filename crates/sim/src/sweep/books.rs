@@ -44,8 +44,10 @@ pub(super) struct Books<'a> {
     /// Equity is marked up to this bar.
     pub(super) marked: usize,
     drawdown: Drawdown,
-    /// Least equity since the last peak.
+    /// Least equity since the last peak; `drawdown` learns of it when the peak is reached again, or at the end.
     trough: i128,
+    /// A bar that was marked below the peak, while `drawdown` does not know of it.
+    sunk_at: Option<usize>,
     daily: Vec<i128>,
     tally: Tally,
     bars_held: usize,
@@ -65,6 +67,7 @@ impl<'a> Books<'a> {
             marked: first,
             drawdown: Drawdown::new(capital, tape.bars.time_us()[first]),
             trough: capital,
+            sunk_at: None,
             daily: Vec::with_capacity(tape.day_ends.len()),
             tally: Tally::default(),
             bars_held: 0,
@@ -94,18 +97,17 @@ impl<'a> Books<'a> {
         self.cash = in_range(self.cash + signed(held.long, closing.notional) - closing.fee)?;
         self.fees += closing.fee;
         let pnl_e8 = signed(held.long, closing.notional - held.notional) - held.fee - closing.fee;
-        let time_us = self.tape.bars.time_us();
         self.tally.add(&Closed {
             pnl_e8: in_range(pnl_e8).unwrap_or_default(),
             quantity_e8: held.quantity,
             entry_price_e8: held.price.into(),
-            held_us: time_us[closing.bar] - time_us[held.bar],
+            held_us: self.tape.time_us(closing.bar) - self.tape.time_us(held.bar),
         });
         if self.trades.is_some() {
             let exit = Exit {
                 price: exact::decimal(closing.price.into()),
                 bar_idx: closing.bar,
-                time_us: time_us[closing.bar],
+                time_us: self.tape.time_us(closing.bar),
                 reason: closing.reason,
                 pnl: exact::decimal(pnl_e8),
             };
@@ -141,9 +143,8 @@ impl<'a> Books<'a> {
         }
         if cash >= self.drawdown.peak_e8() {
             // Every equal mark moves the peak's moment on: the first and the last of them are enough.
-            self.drawdown.mark(cash, bars.end_us(from));
+            self.rise_to(cash, from);
             self.drawdown.mark(cash, bars.end_us(to - 1));
-            self.trough = cash;
         } else {
             self.sink_to(cash, from);
         }
@@ -157,23 +158,53 @@ impl<'a> Books<'a> {
         }
         self.marked = to;
         self.bars_held += to - from;
-        let closes = self.tape.bars.close();
-        let (least, greatest) = self.tape.closes.extremes(from, to);
-        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
-        let (Some(best), Some(worst)) = (self.equity(held, best), self.equity(held, worst)) else {
-            let fails = |&bar: &usize| self.equity(held, closes[bar]).is_none();
-            return Err(self.failure((from..to).find(fails).unwrap_or(from)));
+        let bounds = self.tape.closes.bounds(from, to);
+        // Money at the edge of DECIMAL(20,8): which bar passes it, if any, is decided bar by bar.
+        let Some((best, worst)) = self.both(held, bounds) else {
+            return self.mark_each(held, from, to);
         };
-        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
-            let equity = self.equity(held, closes[day_end]);
-            self.daily.push(equity.unwrap_or_default());
-        }
-        if best < self.drawdown.peak_e8() {
-            self.sink_to(worst, from);
-        } else {
+        self.mark_days(held, to);
+        if best >= self.drawdown.peak_e8() {
             self.climb(held, from, to);
+        } else if worst < self.trough {
+            self.sink_within(held, from, to);
         }
         Ok(())
+    }
+
+    /// Equity at the better and at the worse of two closes.
+    fn both(&self, held: &Held, (least, greatest): (i64, i64)) -> Option<(i128, i128)> {
+        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
+        Some((self.equity(held, best)?, self.equity(held, worst)?))
+    }
+
+    /// Marks every bar of `[from, to)`; fails at the first that is beyond DECIMAL(20,8).
+    fn mark_each(&mut self, held: &Held, from: usize, to: usize) -> Result<(), Failure> {
+        for bar in from..to {
+            let equity = self.equity(held, self.tape.bars.close()[bar]);
+            let equity = equity.ok_or_else(|| self.failure(bar))?;
+            if equity >= self.drawdown.peak_e8() {
+                self.rise_to(equity, bar);
+            } else {
+                self.sink_to(equity, bar);
+            }
+        }
+        self.mark_days(held, to);
+        Ok(())
+    }
+
+    fn mark_days(&mut self, held: &Held, to: usize) {
+        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
+            let equity = self.equity(held, self.tape.bars.close()[day_end]);
+            self.daily.push(equity.unwrap_or_default());
+        }
+    }
+
+    /// The least mark of `[from, to)`, none of which reaches the peak.
+    fn sink_within(&mut self, held: &Held, from: usize, to: usize) {
+        let closes = &self.tape.closes;
+        let worst = if held.long { closes.least(from, to) } else { closes.greatest(from, to) };
+        self.sink_to(self.equity(held, worst).unwrap_or_default(), from);
     }
 
     /// Marks of `[from, to)` that reach the peak, and between them the least ones: the others change nothing.
@@ -181,45 +212,38 @@ impl<'a> Books<'a> {
         let closes = self.tape.bars.close();
         let mut next = from;
         while next < to {
-            let (floor, ceiling) = self.peak_band(held);
+            let need = self.drawdown.peak_e8() - self.cash;
+            let (floor, ceiling) = peak_band(need, held);
             let found = self.tape.closes.first_outside(next, to, floor, ceiling);
             let end = found.unwrap_or(to);
             if next < end {
-                let (least, greatest) = self.tape.closes.extremes(next, end);
-                let worst = if held.long { least } else { greatest };
-                self.sink_to(self.equity(held, worst).unwrap_or_default(), next);
+                self.sink_within(held, next, end);
             }
             if let Some(bar) = found {
                 let equity = self.equity(held, closes[bar]).unwrap_or_default();
-                self.drawdown.mark(equity, self.tape.bars.end_us(bar));
-                self.trough = equity;
+                self.rise_to(equity, bar);
             }
             next = end + 1;
-        }
-    }
-
-    /// A close at or below the first, or at or above the second of these, marks equity at the peak or higher.
-    fn peak_band(&self, held: &Held) -> (i64, i64) {
-        const ONE: i128 = exact::ONE_E8 as i128;
-        let need = self.drawdown.peak_e8() - self.cash;
-        let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
-        // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the
-        // half behind an odd number to the even one behind.
-        if held.long {
-            let least = need * ONE - ONE / 2 + (need & 1);
-            (i64::MIN, clamp(-(-least).div_euclid(held.quantity)))
-        } else {
-            let greatest = -need * ONE + ONE / 2 - (need & 1);
-            let level = greatest.div_euclid(held.quantity);
-            (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
         }
     }
 
     /// A mark below the peak; only one lower than all since that peak can matter.
     fn sink_to(&mut self, equity: i128, bar: usize) {
         if equity < self.trough {
-            self.trough = equity;
-            self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+            (self.trough, self.sunk_at) = (equity, Some(bar));
+        }
+    }
+
+    /// A mark at the peak or higher.
+    fn rise_to(&mut self, equity: i128, bar: usize) {
+        self.tell_drawdown();
+        self.drawdown.mark(equity, self.tape.bars.end_us(bar));
+        self.trough = equity;
+    }
+
+    fn tell_drawdown(&mut self) {
+        if let Some(bar) = self.sunk_at.take() {
+            self.drawdown.mark(self.trough, self.tape.bars.end_us(bar));
         }
     }
 
@@ -245,6 +269,7 @@ impl<'a> Books<'a> {
             open_pnl = signed(held.long, worth - held.notional) - held.fee;
             self.list(held, 0, None);
         }
+        self.tell_drawdown();
         // A drawdown still open counts to the last mark.
         self.drawdown.mark(final_e8, bars.end_us(last));
         let metrics = Summary {
@@ -271,10 +296,49 @@ impl<'a> Books<'a> {
     }
 }
 
+/// Closes that mark `held` at `need` or more, counted as its share of equity (negative for a short): those at or below
+/// the first, or at or above the second.
+fn peak_band(need: i128, held: &Held) -> (i64, i64) {
+    const ONE: i128 = exact::ONE_E8 as i128;
+    let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
+    // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the half
+    // behind an odd number to the even one behind.
+    if held.long {
+        let least = need * ONE - ONE / 2 + (need & 1);
+        (i64::MIN, clamp(-(-least).div_euclid(held.quantity)))
+    } else {
+        let greatest = -need * ONE + ONE / 2 - (need & 1);
+        let level = greatest.div_euclid(held.quantity);
+        (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
+    }
+}
+
 fn signed(long: bool, money: i128) -> i128 {
     if long { money } else { -money }
 }
 
 fn in_range(money: i128) -> Option<i128> {
     (money.abs() < exact::LIMIT_E8).then_some(money)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_band_holds_what_marks_at_the_peak() {
+        for quantity in [1, 3, 25_000_000, 50_000_000, 100_000_000, 150_000_001, 250_000_000] {
+            for long in [true, false] {
+                let held = Held { long, quantity, price: 1, bar: 0, notional: 0, fee: 0 };
+                for need in -12..=12 {
+                    let (floor, ceiling) = peak_band(need, &held);
+                    for close in 1..60 {
+                        let reached = signed(long, value(quantity, close).unwrap()) >= need;
+                        let inside = close <= floor || close >= ceiling;
+                        assert_eq!(inside, reached, "{quantity} {long} {need} {close}");
+                    }
+                }
+            }
+        }
+    }
 }

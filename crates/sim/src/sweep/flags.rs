@@ -7,6 +7,8 @@ const WORD: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flags<'a> {
     rules: [&'a [u64]; 4],
+    /// Whether a short can be entered; if not, the short rules are not read.
+    shorts: bool,
 }
 
 /// What a position, or none, looks for next.
@@ -18,22 +20,25 @@ pub(super) enum Holding {
 }
 
 impl<'a> Flags<'a> {
-    pub(super) fn new(rules: [&'a [u64]; 4]) -> Self {
-        Self { rules }
-    }
-
-    fn raw(&self, word: usize) -> [u64; 4] {
-        self.rules.map(|rule| rule[word])
+    pub(super) fn new(rules: [&'a [u64]; 4], shorts: bool) -> Self {
+        Self { rules, shorts }
     }
 
     /// Entries that act: alone on their bar and without the exit of their own side.
     fn entries(&self, word: usize) -> (u64, u64) {
-        let [long_entry, long_exit, short_entry, short_exit] = self.raw(word);
+        let [long_entry, long_exit] = [self.rules[0][word], self.rules[1][word]];
+        if !self.shorts {
+            return (long_entry & !long_exit, 0);
+        }
+        let [short_entry, short_exit] = [self.rules[2][word], self.rules[3][word]];
         (long_entry & !short_entry & !long_exit, short_entry & !long_entry & !short_exit)
     }
 
     /// Bars at which `holding` decides to act: an entry when flat; the own exit or the opposite entry when not.
     fn events(&self, word: usize, holding: Holding) -> u64 {
+        if holding == Holding::Long && !self.shorts {
+            return self.rules[1][word];
+        }
         let (long, short) = self.entries(word);
         match holding {
             Holding::Nothing => long | short,
@@ -76,7 +81,7 @@ impl<'a> Flags<'a> {
 
     /// Bars of `[from, to)` at which both entries fire.
     pub(super) fn conflicts(&self, from: usize, to: usize) -> usize {
-        if from >= to {
+        if from >= to || !self.shorts {
             return 0;
         }
         let (first, last) = (from / WORD, (to - 1) / WORD);

@@ -67,7 +67,7 @@ impl Guard {
             stop: -NEVER,
             reason: ExitReason::StopLoss,
         };
-        guard.choose();
+        guard.choose(guard.trail_level(guard.extreme));
         guard
     }
 
@@ -83,8 +83,8 @@ impl Guard {
         if self.long { (self.stop, good) } else { (-good, -self.stop) }
     }
 
-    /// What the levels do inside a bar, which the extreme has not seen yet.
-    pub(super) fn check(&self, bar: Prices, intrabar: Intrabar) -> Touch {
+    /// What the levels do inside a bar. Where they leave the position open, the trailing stop then sees the bar.
+    pub(super) fn pass(&mut self, bar: Prices, intrabar: Intrabar) -> Touch {
         let (open, best, worst) = self.mirror(bar);
         let at = |price: i64, reason| Some((if self.long { price } else { -price }, reason));
         if open <= self.stop {
@@ -96,36 +96,49 @@ impl Guard {
         let (stopped, reached) = (worst <= self.stop, best >= self.target);
         let both = stopped && reached;
         let by_target = reached && (!stopped || target_first(open, best, worst, intrabar));
-        let exit = if by_target {
-            at(self.target, ExitReason::TakeProfit)
-        } else if stopped {
-            at(self.stop, self.reason)
-        } else {
-            None
-        };
-        Touch { exit, ambiguous: both || (!by_target && self.would_trail_into(best, worst)) }
+        if by_target {
+            return Touch { exit: at(self.target, ExitReason::TakeProfit), ambiguous: both };
+        }
+        let raised = self.raised(best);
+        let into = raised.is_some_and(|level| level > self.stop && worst <= level);
+        let exit = if stopped { at(self.stop, self.reason) } else { None };
+        if let (None, Some(level)) = (exit, raised) {
+            self.extreme = best;
+            self.choose(level);
+        }
+        Touch { exit, ambiguous: both || into }
     }
 
-    /// Lets the trailing stop see a bar that is over.
-    pub(super) fn trail(&mut self, bar: Prices) {
-        let (_, best, _) = self.mirror(bar);
-        if best > self.extreme {
-            self.extreme = best;
-            self.choose();
+    /// Whether bars of these lows and highs, in whatever order, neither close the position nor are ambiguous. If so
+    /// the trailing stop has seen them.
+    pub(super) fn passes_over(&mut self, low: i64, high: i64) -> bool {
+        let (best, worst) = if self.long { (high, low) } else { (-low, -high) };
+        if worst <= self.stop || best >= self.target {
+            return false;
         }
+        if let Some(level) = self.raised(best) {
+            // No level on the way is higher than the one at the end.
+            if worst <= level {
+                return false;
+            }
+            self.extreme = best;
+            self.choose(level);
+        }
+        true
+    }
+
+    pub(super) fn trails(&self) -> bool {
+        self.trailing.is_some()
+    }
+
+    /// The trailing level that `best` would raise it to, if it is a new extreme.
+    fn raised(&self, best: i64) -> Option<i64> {
+        (self.trails() && best > self.extreme).then(|| self.trail_level(best))
     }
 
     /// Open, best and worst price.
     fn mirror(&self, bar: Prices) -> (i64, i64, i64) {
         if self.long { (bar.open, bar.high, bar.low) } else { (-bar.open, -bar.low, -bar.high) }
-    }
-
-    fn would_trail_into(&self, best: i64, worst: i64) -> bool {
-        if self.trailing.is_none() || best <= self.extreme {
-            return false;
-        }
-        let raised = self.trail_level(best);
-        raised > self.stop && worst <= raised
     }
 
     /// The trailing level once the best price is `extreme`.
@@ -136,9 +149,8 @@ impl Guard {
     }
 
     /// The stop nearest the price. Of equal ones the stop loss, then the trailing stop.
-    fn choose(&mut self) {
+    fn choose(&mut self, trail: i64) {
         (self.stop, self.reason) = (self.stop_loss, ExitReason::StopLoss);
-        let trail = self.trail_level(self.extreme);
         if trail > self.stop {
             (self.stop, self.reason) = (trail, ExitReason::TrailingStop);
         }

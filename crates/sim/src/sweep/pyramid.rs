@@ -70,26 +70,63 @@ impl<'a> Pyramid<'a> {
         (found < to).then_some(found)
     }
 
-    /// The least low and the greatest high of `[from, to)`, which is not empty.
-    pub(super) fn extremes(&self, from: usize, to: usize) -> (i64, i64) {
-        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
-        let (mut level, mut from, mut to) = (0, from, to);
+    /// The least low of `[from, to)`, which is not empty.
+    pub(super) fn least(&self, from: usize, to: usize) -> i64 {
+        self.fold(from, to, i64::MAX, |level, least, from, to| {
+            least.min(lowest(&self.level(level).0[from..to]))
+        })
+    }
+
+    /// The greatest high of `[from, to)`, which is not empty.
+    pub(super) fn greatest(&self, from: usize, to: usize) -> i64 {
+        self.fold(from, to, i64::MIN, |level, greatest, from, to| {
+            greatest.max(highest(&self.level(level).1[from..to]))
+        })
+    }
+
+    /// Joins the nodes of `[from, to)`: whole blocks as one node of the level above.
+    fn fold(
+        &self,
+        from: usize,
+        to: usize,
+        start: i64,
+        join: impl Fn(usize, i64, usize, usize) -> i64,
+    ) -> i64 {
+        let (mut joined, mut level, mut from, mut to) = (start, 0, from, to);
         while from < to {
-            let (lows, highs) = self.level(level);
-            let mut take = |from: usize, to: usize| {
-                least = least.min(lowest(&lows[from..to]));
-                greatest = greatest.max(highest(&highs[from..to]));
-            };
             let (inner_from, inner_to) = (from.div_ceil(FAN) * FAN, to / FAN * FAN);
             if inner_from >= inner_to || level == self.levels.len() {
-                take(from, to);
-                break;
+                return join(level, joined, from, to);
             }
-            take(from, inner_from);
-            take(inner_to, to);
+            joined = join(level, joined, from, inner_from);
+            joined = join(level, joined, inner_to, to);
             (level, from, to) = (level + 1, inner_from / FAN, inner_to / FAN);
         }
-        (least, greatest)
+        joined
+    }
+
+    /// End of the block of 16 that holds bar `from`.
+    pub(super) fn block_end(&self, from: usize) -> usize {
+        (from / FAN + 1) * FAN
+    }
+
+    /// Least low and greatest high of `[from, to)`, which lies in one block of 16.
+    pub(super) fn block(&self, from: usize, to: usize) -> (i64, i64) {
+        if to - from == FAN && !self.levels.is_empty() {
+            let (lows, highs) = self.level(1);
+            return (lows[from / FAN], highs[from / FAN]);
+        }
+        (lowest(&self.low[from..to]), highest(&self.high[from..to]))
+    }
+
+    /// A floor of all lows and a ceiling of all highs of `[from, to)`, from a few blocks that cover it.
+    pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
+        let (mut level, mut from, mut last) = (0, from, to - 1);
+        while (level == 0 || last - from > FAN) && level < self.levels.len() {
+            (level, from, last) = (level + 1, from / FAN, last / FAN);
+        }
+        let (lows, highs) = self.level(level);
+        (lowest(&lows[from..=last]), highest(&highs[from..=last]))
     }
 }
 
@@ -130,7 +167,12 @@ mod tests {
                 assert_eq!(pyramid.first_outside(from, to, floor, ceiling), walked);
                 let least = *low[from..to].iter().min().unwrap();
                 let greatest = *high[from..to].iter().max().unwrap();
-                assert_eq!(pyramid.extremes(from, to), (least, greatest));
+                assert_eq!(
+                    (pyramid.least(from, to), pyramid.greatest(from, to)),
+                    (least, greatest)
+                );
+                let (floor, ceiling) = pyramid.bounds(from, to);
+                assert!(floor <= least && ceiling >= greatest);
             }
         }
     }

@@ -20,15 +20,15 @@ const BLOCK: usize = 64;
 pub(super) struct RuleBits {
     n_bars: usize,
     tile_words: usize,
-    known: HashMap<Arc<str>, Arc<[u64]>>,
+    known: HashMap<Arc<str>, Vec<u64>>,
     /// Of a rule that there is not.
-    nothing: Arc<[u64]>,
+    nothing: Vec<u64>,
 }
 
 impl RuleBits {
     pub(super) fn new(bars: &Bars, tile_words: usize) -> Self {
         let n_bars = bars.len();
-        let nothing = vec![0; n_bars.div_ceil(WORD)].into();
+        let nothing = vec![0; n_bars.div_ceil(WORD)];
         Self { n_bars, tile_words, known: HashMap::new(), nothing }
     }
 
@@ -44,10 +44,8 @@ impl RuleBits {
         self.compare(&leaves, columns);
         let missing: Vec<&&Truth> =
             rules.iter().filter(|rule| !self.known.contains_key(&rule.key)).collect();
-        let joined: Vec<(Arc<str>, Arc<[u64]>)> = missing
-            .into_par_iter()
-            .map(|rule| (Arc::clone(&rule.key), self.join(rule).into()))
-            .collect();
+        let joined: Vec<(Arc<str>, Vec<u64>)> =
+            missing.into_par_iter().map(|rule| (Arc::clone(&rule.key), self.join(rule))).collect();
         self.known.extend(joined);
     }
 
@@ -69,7 +67,7 @@ impl RuleBits {
             let (n_bars, tile_words) = (self.n_bars, self.tile_words);
             pairs.par_chunks_mut(share).for_each(|pairs| bits::evaluate(pairs, n_bars, tile_words));
             for (pair, keys) in pairs.into_iter().zip(&mut keys) {
-                let words = pair.readings.into_iter().map(|(_, words)| Arc::from(words));
+                let words = pair.readings.into_iter().map(|(_, words)| words);
                 self.known.extend(keys.drain(..).zip(words));
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Tape<'a> {
     pub(super) closes: Pyramid<'a>,
     /// Index of the last traded bar of each UTC day that has bars.
     pub(super) day_ends: Vec<usize>,
+    /// Whether bars follow each other without a gap: times then need no look at the column.
+    gapless: bool,
     /// Close of the last bar over open of the first traded one, minus 1, per cent.
     pub(super) buy_and_hold: f64,
 }
@@ -34,21 +36,35 @@ impl<'a> Tape<'a> {
             bars,
             range: Pyramid::new(bars.low(), bars.high()),
             closes: Pyramid::new(bars.close(), bars.close()),
+            gapless: time_us[last] - time_us[0] == bars.timeframe().us() * whole(last),
             day_ends: (first..=last).filter(ends).collect(),
             buy_and_hold: 100.0 * exact::ratio(to - from, from),
         }
     }
 
+    /// Opening time of a bar, microseconds UTC.
+    pub(super) fn time_us(&self, bar: usize) -> i64 {
+        if self.gapless {
+            return self.bars.time_us()[0] + self.bars.timeframe().us() * whole(bar);
+        }
+        self.bars.time_us()[bar]
+    }
+
     /// The first bar behind `entry` that opens `after_us` or more after it; the number of bars when there is none.
     pub(super) fn first_after(&self, entry: usize, after_us: i64) -> usize {
         let time_us = self.bars.time_us();
-        let due = time_us[entry].saturating_add(after_us);
+        let due = self.time_us(entry).saturating_add(after_us);
         // Without a gap it is that many bars on; with gaps earlier, never later.
         let steps = usize::try_from((after_us - 1).div_euclid(self.bars.timeframe().us()) + 1);
         let latest = entry.saturating_add(steps.unwrap_or(0).max(1)).min(time_us.len());
-        if latest == entry + 1 || time_us[latest - 1] < due {
+        if latest == entry + 1 || self.time_us(latest - 1) < due {
             return latest;
         }
         entry + 1 + time_us[entry + 1..latest].partition_point(|&time| time < due)
     }
+}
+
+/// A count of bars, of which there are fewer than 2^63.
+fn whole(bars: usize) -> i64 {
+    i64::try_from(bars).unwrap_or(i64::MAX)
 }

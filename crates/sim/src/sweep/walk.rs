@@ -13,6 +13,7 @@ use super::books::{Books, Closing, Held};
 use super::flags::{Flags, Holding};
 use super::levels::{Guard, Levels, Prices};
 use super::money::{Gap, Market};
+use super::simd;
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -132,6 +133,18 @@ impl Walker<'_> {
         if self.job.market.at_close { bars.close()[fill_bar] } else { bars.open()[fill_bar] }
     }
 
+    /// Asks for the price of an exit on `bar`, and of the entry that may follow it: they lie far apart in memory, and
+    /// waiting for them would cost more than all of a trade's arithmetic.
+    fn prefetch(&self, bar: usize) {
+        let bars = self.tape.bars;
+        let prices = if self.job.market.at_close { bars.close() } else { bars.open() };
+        simd::prefetch(prices, bar);
+        let next = self.job.flags.next(Holding::Nothing, bar, self.decisions);
+        if let Some(next) = next {
+            simd::prefetch(prices, next + 1);
+        }
+    }
+
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
     fn enter(
         &mut self,
@@ -152,8 +165,8 @@ impl Walker<'_> {
         };
         let overflow = || self.books.failure(bar);
         let stop = levels.stop_loss.or(levels.first_trail);
-        let quantity = market.quantity(price, equity, stop).ok_or_else(overflow)?;
-        let (notional, fee) = market.cost(quantity, price, false).ok_or_else(overflow)?;
+        let (quantity, notional, fee) =
+            market.quantity(price, equity, stop).ok_or_else(overflow)?;
         if quantity <= 0 {
             return Ok(self.refuse(RejectReason::Lot));
         }
@@ -203,6 +216,7 @@ impl Walker<'_> {
     /// Closes `held` at the market and makes the opposite entry, if that fired.
     fn act_on_signal(&mut self, held: &Held, decided: usize) -> Result<After, Failure> {
         let bar = decided + usize::from(!self.job.market.at_close);
+        self.prefetch(bar);
         self.books.mark_held(held, bar)?;
         let raw = self.raw_price(bar);
         // With fill = close the position is still held when the decision looks at equity.
@@ -269,22 +283,36 @@ impl Walker<'_> {
         from: usize,
         to: usize,
     ) -> Option<(usize, i64, ExitReason)> {
-        let bars = self.tape.bars;
         let mut next = from;
         while next < to {
+            // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
+            let mut end = to;
+            if guard.trails() {
+                end = self.tape.range.block_end(next).min(to);
+                let (low, high) = self.tape.range.block(next, end);
+                if guard.passes_over(low, high) {
+                    next = end;
+                    continue;
+                }
+            }
             let (floor, ceiling) = guard.band();
-            let bar = self.tape.range.first_outside(next, to, floor, ceiling)?;
-            let prices =
-                Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
-            let touch = guard.check(prices, self.job.market.intrabar);
+            let Some(bar) = self.tape.range.first_outside(next, end, floor, ceiling) else {
+                next = end;
+                continue;
+            };
+            let touch = guard.pass(self.prices(bar), self.job.market.intrabar);
             self.books.ambiguous_bars += usize::from(touch.ambiguous);
             if let Some((price, reason)) = touch.exit {
                 return Some((bar, price, reason));
             }
-            guard.trail(prices);
             next = bar + 1;
         }
         None
+    }
+
+    fn prices(&self, bar: usize) -> Prices {
+        let bars = self.tape.bars;
+        Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] }
     }
 }
 

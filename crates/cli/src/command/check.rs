@@ -1,0 +1,253 @@
+//! `backtest check`: the cases of baseline files run again, and every difference from what they expect said.
+//! Nothing is kept in the database; bars come from it, from a file, or from the synthetic generator.
+
+mod baseline;
+mod compare;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Parser;
+use serde_json::json;
+use sim::Run;
+use store::import::{FileBars, ImportSpec};
+use store::progress::Silent;
+use store::{Feed, LoadAsk, Loaded, Store};
+use tokio::sync::mpsc;
+
+use self::baseline::{Baseline, Case, Data};
+use self::compare::{Got, Verdict};
+use crate::args::{self, Cli, Command, Global};
+use crate::command::run::{self, Prepared};
+use crate::fail::{Code, Fail};
+use crate::report;
+use crate::synthetic;
+use crate::talk;
+
+/// Cases that run at once.
+const AT_ONCE: usize = 16;
+/// Batches of bars that may wait for the store.
+const CHANNEL: usize = 4;
+/// Where baselines lie when no file is named.
+const FOLDER: &str = "baselines";
+
+pub(crate) async fn check(global: &Global, args: args::Check) -> Result<(), Fail> {
+    if let Some(strategy) = &args.record {
+        return record(global, &args, strategy).await;
+    }
+    let files = if args.files.is_empty() { found()? } else { args.files.clone() };
+    let mut verdicts = Vec::new();
+    let mut stores = Stores::default();
+    for path in &files {
+        let mut baseline = Baseline::read(path)?;
+        verdicts.extend(run_all(global, &mut stores, path, &mut baseline, args.update).await?);
+        if args.update {
+            baseline.write(path)?;
+            talk::say(format!("wrote {}", path.display()));
+        }
+    }
+    if let Some(path) = &args.junit {
+        std::fs::write(path, compare::junit(&verdicts))?;
+    }
+    tell(global, &verdicts)
+}
+
+fn found() -> Result<Vec<PathBuf>, Fail> {
+    let listed = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = listed
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Fail::data(format!("there is no baseline in `{FOLDER}`"))
+            .hint("write one with `backtest check --record STRATEGY --synthetic 10000`"));
+    }
+    Ok(files)
+}
+
+/// Runs all cases of one file, several at a time, and answers in the file's order.
+async fn run_all(
+    global: &Global,
+    stores: &mut Stores,
+    path: &Path,
+    baseline: &mut Baseline,
+    update: bool,
+) -> Result<Vec<Verdict>, Fail> {
+    let mut verdicts = Vec::new();
+    for cases in baseline.cases.chunks_mut(AT_ONCE) {
+        let mut running = Vec::new();
+        for case in cases.iter() {
+            // Bars of one file or seed are made once for all cases that name them.
+            let source = stores.of(global, path, case).await;
+            let case = case.clone();
+            let base = path.to_owned();
+            running.push(tokio::spawn(async move { run_case(source?, &base, &case).await }));
+        }
+        for (case, task) in cases.iter_mut().zip(running) {
+            let got = task.await.map_err(|e| Fail::new(Code::Bug, e))?;
+            if let (true, Ok(got)) = (update, &got) {
+                case.expect(path, got)?;
+            }
+            verdicts.push(Verdict::new(path, case, got));
+        }
+    }
+    Ok(verdicts)
+}
+
+/// What one case comes to now.
+async fn run_case(source: Source, base: &Path, case: &Case) -> Result<Got, Fail> {
+    let run = case.run(base)?;
+    let prepared = Prepared::new(&run.strategy, &run.choice)?;
+    let (choice, definition) = (&run.choice, &prepared.definition);
+    let ask = match &source.symbol {
+        Some(symbol) => run::ask_of(choice, definition, symbol.clone())?,
+        None => run::ask(&source.store, choice, definition).await?,
+    };
+    let loaded = source.store.load(&ask, &Silent).await?;
+    let outcome = prepared.simulate(Arc::clone(&loaded.bars)).await?;
+    let run = outcome.map_err(|failure| Fail::data(format!("the run failed: {failure}")))?;
+    Ok(got(&prepared, &ask, &loaded, &run))
+}
+
+fn got(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, run: &Run) -> Got {
+    let trades = run.trades.iter().map(compare::trade_line).collect();
+    let metrics = report::metrics_json(run, &prepared.rules, loaded);
+    Got::new(prepared, &ask.symbol, &loaded.fingerprint, &metrics, trades)
+}
+
+/// Where a case's bars are, and the symbol they have when they are not in the user's database.
+#[derive(Clone)]
+struct Source {
+    store: Store,
+    symbol: Option<String>,
+}
+
+/// Stores that were opened, by what they hold.
+#[derive(Default)]
+struct Stores(HashMap<String, Source>);
+
+impl Stores {
+    async fn of(&mut self, global: &Global, base: &Path, case: &Case) -> Result<Source, Fail> {
+        let key = format!("{:?}", case.data);
+        if let Some(source) = self.0.get(&key) {
+            return Ok(source.clone());
+        }
+        let source = match &case.data {
+            None => Source { store: Store::open(&global.db).await?, symbol: None },
+            Some(Data::Synthetic { seed, minutes }) => synthetic_store(*seed, *minutes).await?,
+            Some(Data::File { path }) => {
+                let beside = base.parent().unwrap_or(Path::new("")).join(path);
+                file_store(&beside, case).await?
+            }
+        };
+        self.0.insert(key, source.clone());
+        Ok(source)
+    }
+}
+
+async fn synthetic_store(seed: u64, minutes: usize) -> Result<Source, Fail> {
+    let store = Store::open("sqlite::memory:").await?;
+    let minute = "1m".parse().map_err(|e| Fail::new(Code::Bug, anyhow::Error::from(e)))?;
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let send = async move {
+        let rows: Vec<_> = synthetic::bars(seed, minutes).collect();
+        let sent = sender.send(Feed::Rows(rows)).await;
+        // A receiver that is gone has failed itself, and says why.
+        if sent.is_ok() {
+            let _ = sender.send(Feed::End).await;
+        }
+    };
+    let (written, ()) = tokio::join!(store.write_bars(synthetic::SYMBOL, minute, receiver), send);
+    written?;
+    Ok(Source { store, symbol: Some(synthetic::SYMBOL.to_owned()) })
+}
+
+async fn file_store(path: &Path, case: &Case) -> Result<Source, Fail> {
+    let mut spec = ImportSpec::new(path);
+    spec.symbol.clone_from(&case.symbol);
+    let file = FileBars::open(&spec)?;
+    let (symbol, timeframe) = (file.symbol().to_owned(), file.timeframe());
+    let store = Store::open("sqlite::memory:").await?;
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let reader = tokio::task::spawn_blocking(move || {
+        let read = file.read(&Silent, &mut |rows| sender.blocking_send(Feed::Rows(rows)).is_ok());
+        if read.is_ok() {
+            let _ = sender.blocking_send(Feed::End);
+        }
+        read
+    });
+    let written = store.write_bars(&symbol, timeframe, receiver).await;
+    reader.await.map_err(|e| Fail::new(Code::Bug, e))??;
+    written?;
+    Ok(Source { store, symbol: Some(symbol) })
+}
+
+/// Prints every verdict and ends as the worst of them asks.
+fn tell(global: &Global, verdicts: &[Verdict]) -> Result<(), Fail> {
+    let failed = verdicts.iter().filter(|v| v.is_difference()).count();
+    let broken = verdicts.iter().filter(|v| v.is_broken()).count();
+    if global.json {
+        let cases: Vec<_> = verdicts.iter().map(Verdict::json).collect();
+        talk::json(&json!({ "cases": cases, "failed": failed, "could_not_run": broken }));
+    } else {
+        for verdict in verdicts {
+            talk::data(&verdict.text());
+        }
+        let passed = verdicts.len() - failed - broken;
+        talk::data(&format!("{passed} passed, {failed} failed, {broken} could not run"));
+    }
+    if std::env::var("GITHUB_ACTIONS").is_ok_and(|v| v == "true") {
+        verdicts.iter().filter_map(Verdict::annotation).for_each(talk::say);
+    }
+    if broken > 0 {
+        return Err(Fail::data(format!("{broken} of {} cases could not run", verdicts.len())));
+    }
+    if failed > 0 {
+        let message = format!("{failed} of {} cases are not as expected", verdicts.len());
+        return Err(Fail::new(Code::Gate, anyhow::anyhow!(message)).hint(
+            "if the change is meant, take it over with `backtest check --update` and review the diff",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds a case to a baseline file, with what it comes to now as its expectations.
+async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(), Fail> {
+    let name = run::definition(strategy)?.name;
+    let path = match args.files.as_slice() {
+        [] => Path::new(FOLDER).join(format!("{name}.toml")),
+        [path] => path.clone(),
+        _ => return Err(Fail::usage("--record writes to one file").hint("name one FILE or none")),
+    };
+    let mut baseline = if path.exists() { Baseline::read(&path)? } else { Baseline::default() };
+    let mut case = Case::of(args, strategy, &name, &path)?;
+    while baseline.cases.iter().any(|c| c.name == case.name) {
+        case.name.push('\'');
+    }
+    let source = Stores::default().of(global, &path, &case).await?;
+    let got = run_case(source, &path, &case).await?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    case.expect(&path, &got)?;
+    talk::data(&format!("{}: recorded `{}`", path.display(), case.name));
+    baseline.cases.push(case);
+    baseline.write(&path)?;
+    talk::say("from now on: backtest check");
+    Ok(())
+}
+
+/// A `run` command line, parsed as if it had been typed.
+fn parsed(line: Vec<String>) -> Result<args::Run, Fail> {
+    let cli = Cli::try_parse_from(line).map_err(|error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Fail::data(first.trim_start_matches("error: ").to_owned())
+    })?;
+    match cli.command {
+        Command::Run(run) => Ok(*run),
+        _ => Err(Fail::new(Code::Bug, anyhow::anyhow!("a case is no run"))),
+    }
+}

@@ -1,0 +1,202 @@
+//! Bar-variants a CPU second of sweeps over a year of minutes in memory, 20 variants of each compared with the reference
+//! loop in the same process. `cargo bench -p sim --bench sweep [-- part of a case's name]`; Linux only, for CPU time.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench talks")]
+
+#[path = "../tests/it/ready_file.rs"]
+mod ready_file;
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use sim::bars::{Bars, Columns};
+use sim::rules::Rules;
+use sim::signals::{Level, SignalRules};
+use sim::sweep::{self, Options, Outcome, Path, Variant};
+
+const BARS: i64 = 525_600;
+const MINUTE_US: i64 = 60_000_000;
+/// Most variants of a case that is cut out of a larger grid.
+const VARIANTS: usize = 355;
+const CHECKED: usize = 20;
+/// Rounds a case; the best counts, because others use the machine too.
+const ROUNDS: usize = 3;
+const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
+
+/// Sweeps a round, so that a round is long beside a tick of the clock.
+const REPEATS: u32 = 2;
+
+struct Case {
+    name: String,
+    rules: SignalRules,
+    variants: Vec<Variant>,
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let rounds = std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |text| text.parse().unwrap());
+    let bars = walk();
+    println!("{}", machine());
+    println!(
+        "{BARS} bars; best of {rounds} rounds, 1 and 2 threads by turns; CPU seconds of the process"
+    );
+    for case in cases() {
+        if wanted.is_empty() || wanted.iter().any(|w| case.name.contains(w.as_str())) {
+            measure(&bars, &case, rounds);
+        }
+    }
+    println!("peak memory {} MB", status("VmHWM:").unwrap_or(0) / 1024);
+}
+
+/// A walk from 5,000 in cents: every step about normal with a deviation of 0.18 %, a wild market's minutes, so that
+/// stops of some per cent are reached often.
+fn walk() -> Bars {
+    let mut state = 42_u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        i64::try_from((z ^ (z >> 31)) % n).unwrap()
+    };
+    let mut c = Columns::default();
+    let mut last = 500_000_i64;
+    for bar in 0..BARS {
+        let scale = last / 550;
+        let bell = (0..12).map(|_| below(1_001)).sum::<i64>() - 6_000;
+        let open = last;
+        let close = (open + bell * scale / 1_000).max(10_000);
+        let reach = scale.unsigned_abs() / 2 + 1;
+        let (high, low) = (open.max(close) + below(reach), open.min(close) - below(reach));
+        c.time_us.push(1_735_689_600_000_000 + bar * MINUTE_US);
+        for (column, price) in
+            [(&mut c.open, open), (&mut c.high, high), (&mut c.low, low), (&mut c.close, close)]
+        {
+            column.push(price * 1_000_000);
+        }
+        last = close;
+    }
+    Bars::new("WALK", "1m".parse().unwrap(), 0, c).expect("good bars")
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for file in ready_file::all() {
+        let name = file.name.clone();
+        let variant = |params| Variant { params, rules: Rules::default() };
+        let variants: Vec<Variant> = file.grid().into_iter().take(VARIANTS).map(variant).collect();
+        if name == "sma_cross" {
+            cases.insert(0, with_stops(&file.rules, &variants));
+            cases.insert(0, Case { name, rules: file.rules, variants });
+        } else {
+            cases.push(Case { name, rules: file.rules, variants });
+        }
+    }
+    cases
+}
+
+fn with_stops(rules: &SignalRules, variants: &[Variant]) -> Case {
+    let per_cent = |name: &str| Some(Level::PercentOf(name.to_owned()));
+    let rules =
+        SignalRules { stop_loss: per_cent("sl"), take_profit: per_cent("tp"), ..rules.clone() };
+    let mut wider = Vec::new();
+    for variant in variants {
+        for stop in ["0.5", "1", "2", "3", "5"] {
+            for target in ["1", "3"] {
+                let mut variant = variant.clone();
+                variant.params.set("sl", stop.parse().unwrap());
+                variant.params.set("tp", target.parse().unwrap());
+                wider.push(variant);
+            }
+        }
+    }
+    Case { name: "sma_cross with stop and target".to_owned(), rules, variants: wider }
+}
+
+fn measure(bars: &Bars, case: &Case, rounds: usize) {
+    assert_eq!(sweep::path(bars, &case.variants[0].rules), Path::Kernel);
+    let mut best = [f64::INFINITY; 2];
+    let mut wall = [f64::INFINITY; 2];
+    let mut outcomes = Vec::new();
+    for _ in 0..rounds {
+        for threads in [1, 2] {
+            let results = Mutex::new(vec![None; case.variants.len()]);
+            let (cpu, clock) = (cpu_seconds(), Instant::now());
+            let options = Options { threads, ..Options::default() };
+            for _ in 0..REPEATS {
+                sweep::sweep(bars, &case.rules, &case.variants, &options, &|index, result| {
+                    results.lock().unwrap()[index] = result.ok();
+                })
+                .unwrap();
+            }
+            let once = |seconds: f64| seconds / f64::from(REPEATS);
+            wall[threads - 1] = wall[threads - 1].min(once(clock.elapsed().as_secs_f64()));
+            best[threads - 1] = best[threads - 1].min(once(cpu_seconds() - cpu));
+            outcomes = results.into_inner().unwrap();
+        }
+    }
+    let trades: usize = outcomes.iter().flatten().map(|o| o.metrics.total_trades).sum();
+    let work = bars.len() as f64 * case.variants.len() as f64 / 1e9;
+    println!(
+        "{:32} {:5} variants {:8} trades | 1 thread {:.3} G/CPU s ({:.3} s) | 2 threads {:.3} G/CPU s ({:.3} s), {:+.0} % CPU",
+        case.name,
+        case.variants.len(),
+        trades,
+        work / best[0],
+        wall[0],
+        work / best[1],
+        wall[1],
+        100.0 * (best[1] / best[0] - 1.0)
+    );
+    check(bars, case, &outcomes);
+}
+
+/// Compares some variants with the reference loop.
+fn check(bars: &Bars, case: &Case, outcomes: &[Option<Outcome>]) {
+    let (mut exits, mut stopped) = (0, 0);
+    let step = (case.variants.len() / CHECKED).max(1);
+    for (variant, outcome) in case.variants.iter().zip(outcomes).step_by(step).take(CHECKED) {
+        let mut signals = case.rules.bind(&variant.params).unwrap();
+        let run = sim::run(bars, &mut signals, &variant.rules).unwrap();
+        assert_eq!(
+            outcome.as_ref(),
+            Some(&Outcome::from(&run)),
+            "{} {}",
+            case.name,
+            variant.params
+        );
+        let reasons =
+            run.trades.iter().filter_map(|trade| trade.exit).map(|exit| exit.reason.word());
+        for reason in reasons {
+            exits += 1;
+            stopped += usize::from(reason == "stop_loss" || reason == "trailing_stop");
+        }
+    }
+    let share = 100 * stopped / exits.max(1);
+    println!("{:32} equals the reference loop; {share} % of its exits are stops", "");
+}
+
+/// User and system time of this process so far, exited threads included; the kernel counts it in 1/100 s.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    // The name, in parentheses, may hold blanks; user and system time are the 12th and 13th behind it.
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u32 = fields.skip(11).take(2).map(|n| n.parse::<u32>().unwrap()).sum();
+    f64::from(ticks) / 100.0
+}
+
+/// Kilobytes of a line of this process's status.
+fn status(line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    text.lines().find_map(|l| l.strip_prefix(line)?.split_whitespace().next()?.parse().ok())
+}
+
+fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let of = |key: &str| {
+        let line = text.lines().find(|l| l.starts_with(key));
+        line.and_then(|l| l.split(": ").nth(1)).unwrap_or("?").to_owned()
+    };
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("{} at {} MHz, load {}", of("model name"), of("cpu MHz"), load.trim())
+}

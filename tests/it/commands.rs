@@ -1,0 +1,465 @@
+//! What a person sees: exit code, stdout and stderr (behind `!`) of every command, on good and on bad input.
+//! No number is checked for being right here, only for being shown; ids of an empty database begin at 1.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::market::{self, MINUTE_US};
+use crate::servers::{self, Backend, psql};
+use crate::shell::Shell;
+
+const HOUR_US: i64 = 60 * MINUTE_US;
+/// A run with enough trades to look at.
+const RUN: &str = "run sma_cross --set fast=3 --set slow=8 --to 2024-03-06";
+
+/// A shell whose folder holds `BTCUSDT-1h.csv`, ten days.
+fn with_file() -> Shell {
+    let shell = Shell::embedded();
+    shell.write("BTCUSDT-1h.csv", &market::csv(&market::bars(1, HOUR_US, 240, false), false));
+    shell
+}
+
+/// The same, with the file imported.
+fn with_bars() -> Shell {
+    let shell = with_file();
+    shell.ok("import BTCUSDT-1h.csv");
+    shell
+}
+
+fn pages<'a>(shell: &Shell, lines: impl IntoIterator<Item = &'a str>) -> String {
+    lines.into_iter().map(|line| shell.page(line)).collect()
+}
+
+// ---- The good path ----
+
+#[test]
+fn bars_go_in_and_a_result_comes_out() {
+    let shell = with_file();
+    assert_snapshot!(pages(&shell, ["import BTCUSDT-1h.csv", "data list", RUN, RUN]));
+    assert_snapshot!(pages(
+        &shell,
+        ["list --symbol BTCUSDT -n 1", "trades 1", "trades 1 --format csv"]
+    ));
+    assert_eq!(shell.ok("show 1"), shell.ok(RUN));
+    assert_snapshot!(pages(
+        &shell,
+        ["trades 1 -o t.json", "trades 1 -o t.parquet", "delete 1", "list", "show 1"]
+    ));
+    let file = std::fs::read_to_string(shell.path("t.json")).expect("it was written");
+    let trades: Value = serde_json::from_str(&file).expect("it is JSON");
+    assert_eq!(trades.as_array().map(Vec::len), Some(7));
+}
+
+#[test]
+fn a_coarser_timeframe_is_made_from_a_finer_one() {
+    let shell = with_bars();
+    assert_snapshot!(
+        shell.page("run supertrend --timeframe 4h --from 2024-03-04T01:00 --tag a --notes why")
+    );
+}
+
+#[test]
+fn exported_bars_are_the_imported_ones() {
+    let shell = with_bars();
+    let range = "data export --symbol BTCUSDT --timeframe 1h --timerange 20240301-20240302";
+    assert_snapshot!(shell.page(&format!("{range} -o day.csv.gz")));
+    assert_eq!(shell.ok(range).lines().count(), 25);
+    shell.ok("data export --symbol BTCUSDT --timeframe 1h -o COPY-1h.parquet");
+    shell.ok("import COPY-1h.parquet");
+    let bars = |symbol| shell.ok(&format!("data export --symbol {symbol} --timeframe 1h"));
+    assert_eq!(bars("COPY").replace("COPY", "BTCUSDT"), bars("BTCUSDT"));
+}
+
+#[test]
+fn strategies_are_listed_shown_started_and_checked() {
+    let shell = Shell::embedded();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "strategy list",
+            "strategy show sma_cross",
+            "strategy show cooldown_breakout",
+            "strategy new my_idea",
+            "strategy new my_idea",
+            "strategy check my_idea.toml",
+        ]
+    ));
+    assert!(!shell.path("backtest.db").exists(), "looking at strategies makes no database");
+}
+
+#[test]
+fn an_embedded_file_is_migrated_by_itself() {
+    let shell = Shell::embedded();
+    assert_snapshot!(pages(&shell, ["list", "migrate"]));
+}
+
+// ---- What a person types wrong ----
+
+#[test]
+fn words_of_the_command_line() {
+    let shell = with_bars();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "runn",
+            "run sma_cross --timeframe 7m",
+            "run sma_cross --set fast",
+            "run sma_cross --set fast=ten",
+            "run sma_cross --from 31.01.2024",
+            "run sma_cross --from 2024-03-05 --to 2024-03-05",
+            "run sma_cross --timerange 20240301-20240302 --to 2024-03-05",
+            "run sma_cross --fill sometime",
+            "trades 1 --format parquet",
+            "data export --symbol BTCUSDT --timeframe 1h -o bars.doc",
+        ]
+    ));
+}
+
+#[test]
+fn costs_beyond_their_limits() {
+    let shell = with_bars();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "run sma_cross --fee-bps 10000",
+            "run sma_cross --fee-bps=-1",
+            "run sma_cross --slippage-bps 0.00001",
+            "run sma_cross --capital 0",
+            "run sma_cross --year-days 0",
+            "run sma_cross --lot-step 0",
+            "run sma_cross --warmup 1000001",
+        ]
+    ));
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    let shell = with_bars();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "run sma_cros",
+            "list --tag nothing",
+            "run no/such.toml",
+            "strategy show rsi",
+            "run sma_cross --set fats=3",
+            "run sma_cross --set fast=60",
+            "run sma_cross --symbol BTCUSD",
+            "run sma_cross --symbol BTCUSDT,ETHUSDT",
+            "run sma_cross --from 2025-01-01",
+            "run sma_cross --to 2024-03-01",
+            "run sma_cross --timeframe 5m",
+            "data export --symbol ETH --timeframe 1h",
+            "trades 7",
+            "delete 7",
+        ]
+    ));
+}
+
+#[test]
+fn nothing_is_held() {
+    let shell = Shell::embedded();
+    assert_snapshot!(pages(
+        &shell,
+        ["data list", "run sma_cross", "run sma_cross --symbol BTCUSDT"]
+    ));
+}
+
+#[test]
+fn several_symbols_are_held_and_none_is_named() {
+    let shell = with_file();
+    shell.ok("import BTCUSDT-1h.csv --symbol AAA");
+    assert_snapshot!(
+        shell.page("run sma_cross").lines().find(|l| l.starts_with('!')).unwrap_or("")
+    );
+    shell.ok("import BTCUSDT-1h.csv --symbol BBB");
+    assert_snapshot!(shell.page("run sma_cross"));
+}
+
+/// `sma_cross` with `from` replaced by `to`.
+fn strategy(shell: &Shell, file: &str, from: &str, to: &str) {
+    let text = shell.ok("strategy show sma_cross");
+    assert!(text.contains(from), "{from}");
+    shell.write(file, &text.replace(from, to));
+}
+
+#[test]
+fn mistakes_in_a_strategy_file_are_shown_at_their_place() {
+    let shell = with_bars();
+    let entry = "cross_above(sma(close, fast), sma(close, slow))";
+    strategy(&shell, "key.toml", "long_exit", "long_exot");
+    strategy(&shell, "toml.toml", "default = 10,", "default = ,");
+    strategy(&shell, "name.toml", entry, "cross_above(smma(close, fast), sma(close, slow))");
+    strategy(&shell, "column.toml", entry, "clsoe > sma(close, slow)");
+    strategy(&shell, "type.toml", entry, "sma(close, fast)");
+    strategy(&shell, "count.toml", entry, "close > sma(close)");
+    strategy(&shell, "paren.toml", entry, "close > (sma(close, fast)");
+    strategy(&shell, "chained.toml", entry, "1 < close < 2");
+    strategy(&shell, "size.toml", "{ equity = 1.0 }", "{ equity = 1.5 }");
+    let files = ["key", "toml", "name", "column", "type", "count", "paren", "chained", "size"];
+    let lines: Vec<String> = files.map(|name| format!("strategy check {name}.toml")).into();
+    assert_snapshot!(pages(&shell, lines.iter().map(String::as_str)));
+    for name in files {
+        let (checked, ran) = (
+            shell.run(&format!("strategy check ./{name}.toml")),
+            shell.run(&format!("run ./{name}.toml")),
+        );
+        assert_eq!((ran.code, ran.stderr), (Some(3), checked.stderr), "{name}");
+    }
+    assert!(shell.ok("list").is_empty(), "none of them left a row");
+}
+
+// ---- Files that are not as they should be ----
+
+#[test]
+fn files_that_cannot_be_bars() {
+    let shell = Shell::embedded();
+    shell.write("empty.csv", "");
+    shell.write("BTCUSDT-1h.csv", "time,price\n1,2\n");
+    shell.write("bars.csv", &market::csv(&market::bars(1, HOUR_US, 30, false), false));
+    shell.write("ETH-1m.csv", &market::csv(&market::bars(1, HOUR_US, 30, false), false));
+    shell.write("ETH-1h.zip", "PK is not enough");
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "import nothere.csv",
+            "import .",
+            "import empty.csv",
+            "import BTCUSDT-1h.csv",
+            "import bars.csv",
+            "import ETH-1m.csv",
+            "import ETH-1h.zip",
+            "import bars.csv --symbol A_SYMBOL_OF_MORE_THAN_20",
+            "import bars.csv --symbol X --columns open=1",
+        ]
+    ));
+    assert!(shell.ok("data list").is_empty(), "none of them left a bar");
+}
+
+/// Bars with one row of each kind of fault.
+fn bad_rows() -> String {
+    let good = market::csv(&market::bars(1, HOUR_US, 12, false), false);
+    let mut lines: Vec<String> =
+        good.lines().map(|l| l.split(',').take(6).collect::<Vec<_>>().join(",")).collect();
+    lines[2] = "1709254800000,100,101,99,NaN,1".to_owned();
+    lines[4] = "1709262000000,100,99,98,100,1".to_owned();
+    lines[5] = "1709265600000,0,101,99,100,1".to_owned();
+    lines[6] = "1709269200000,100,101,99,100,-1".to_owned();
+    lines[7] = "1709272800001,100,101,99,100,1".to_owned();
+    lines[9] = lines[8].clone();
+    lines[10] = "1709283600000,100,101,99,abc,1".to_owned();
+    lines[11] = "1709287200000,100,1000000000000,99,100,1".to_owned();
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn bad_rows_are_named_and_the_file_is_refused() {
+    let shell = Shell::embedded();
+    shell.write("BAD-1h.csv", &bad_rows());
+    assert_snapshot!(shell.page("import BAD-1h.csv"));
+    assert!(shell.ok("data list").is_empty(), "not one row of it is kept");
+    assert!(!shell.path("BAD-1h.csv.refused.csv").exists());
+}
+
+#[test]
+fn bad_rows_are_skipped_when_asked_and_written_beside() {
+    let shell = Shell::embedded();
+    shell.write("BAD-1h.csv", &bad_rows());
+    assert_snapshot!(pages(&shell, ["import BAD-1h.csv --bad-rows skip", "data list"]));
+    let refused = std::fs::read_to_string(shell.path("BAD-1h.csv.refused.csv"));
+    assert_snapshot!(refused.expect("it was written"));
+}
+
+#[test]
+fn the_first_file_stays_when_the_second_is_refused() {
+    let shell = with_file();
+    shell.write("BAD-1h.csv", &bad_rows());
+    assert_eq!(shell.run("import BTCUSDT-1h.csv BAD-1h.csv").code, Some(3));
+    let held = shell.json("data list --json");
+    assert_eq!(
+        (held[0]["symbol"].as_str(), held.as_array().map(Vec::len)),
+        (Some("BTCUSDT"), Some(1))
+    );
+}
+
+// ---- Databases that are not as they should be ----
+
+#[test]
+fn databases_that_cannot_be_opened() {
+    let shell = Shell::embedded();
+    shell.write("text.db", "this is a letter and no database at all, however long one reads it");
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "--db mysql://me:secret@localhost/market list",
+            "--db backtest.db list",
+            "--db postgres://me:secret@127.0.0.1:1/market list",
+            "--db sqlite:no/such/folder.db list",
+            "--db sqlite:text.db list",
+            "--db postgres://me:secret@127.0.0.1:x/market list",
+        ]
+    ));
+}
+
+/// Every server there is.
+fn each_server(test: impl Fn(&Backend, &Shell)) {
+    for backend in servers::backends().into_iter().filter(|b| b.name != "sqlite") {
+        let shell = Shell::on(&backend.url);
+        shell.write("BTCUSDT-1h.csv", &market::csv(&market::bars(1, HOUR_US, 240, false), false));
+        test(&backend, &shell);
+    }
+}
+
+/// A page with the server's address as `[URL]` and its edition as `[EDITION]`.
+fn on_server(backend: &Backend, shell: &Shell, line: &str) -> String {
+    let address = backend.url.split('?').next().unwrap_or_default();
+    let mut page = shell.page(line).replace(address, "[URL]");
+    for edition in [
+        "PostgreSQL without TimescaleDB",
+        "TimescaleDB, Apache edition",
+        "TimescaleDB, Community edition",
+    ] {
+        page = page.replace(&format!("({edition})"), "([EDITION])");
+    }
+    page
+}
+
+#[test]
+fn a_server_is_given_its_tables_by_migrate() {
+    each_server(|backend, shell| {
+        let mut pages = String::new();
+        let mut page = |line: &str| pages += &on_server(backend, shell, line);
+        page("list");
+        page("import BTCUSDT-1h.csv");
+        page("migrate");
+        page("migrate");
+        shell.ok("import BTCUSDT-1h.csv");
+        shell.ok(RUN);
+        psql(&backend.url, "DELETE FROM _sqlx_migrations WHERE version = 120");
+        page("list");
+        psql(&backend.url, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 110");
+        page("list");
+        {
+            assert_snapshot!("a_server_is_given_its_tables_by_migrate", pages);
+        }
+    });
+}
+
+#[test]
+fn a_password_is_in_no_output() {
+    each_server(|backend, shell| {
+        let role = format!("role_{}", backend.url.rsplit('_').next().unwrap_or("x").len());
+        let role = format!("{role}_{}", std::process::id());
+        psql(&backend.url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'right-Secret'"));
+        let (_, address) = backend.url.split_once('@').expect("the tests' URLs have a user");
+        for (password, code) in [("wr0ng-Secret", 4), ("right-Secret", 4)] {
+            let url = format!("postgres://{role}:{password}@{address}");
+            for line in [
+                format!("-vv --db {url} list"),
+                format!("--json --db {url} migrate"),
+                format!("--db {url} demo"),
+            ] {
+                let said = shell.run(&line);
+                assert_eq!(said.code, Some(code), "{said:?}");
+                assert!(
+                    !said.stdout.contains("Secret") && !said.stderr.contains("Secret"),
+                    "{said:?}"
+                );
+                let refused = said.stderr.contains("the server refused this user or password");
+                assert_eq!(refused, password.starts_with("wr0ng"), "{said:?}");
+            }
+            let help = Shell::on(&url).run("run --help");
+            assert!(!help.stdout.contains("Secret"), "{}", help.stdout);
+        }
+        psql(&backend.url, &format!("DROP ROLE {role}"));
+    });
+}
+
+// ---- What holds for every command ----
+
+#[test]
+fn global_flags_stand_before_and_after_the_command() {
+    let shell = with_bars();
+    shell.ok(RUN);
+    for (before, after) in [
+        ("--json list", "list --json"),
+        ("--json data list", "data list --json"),
+        ("--json show 1", "show 1 --json"),
+        ("--db sqlite:other.db data list", "data list --db sqlite:other.db"),
+        ("-v --json strategy list", "strategy list --json -v"),
+        ("-v data list", "data list -v"),
+        ("--json -v data list", "data --json list -v"),
+    ] {
+        assert_eq!(shell.run(before), shell.run(after), "{before}");
+    }
+    assert!(shell.run("-v list").stderr.contains("using `sqlite:backtest.db`"));
+}
+
+#[test]
+fn json_is_one_document_whatever_the_command() {
+    let shell = with_file();
+    for line in [
+        "data list --json",
+        "import BTCUSDT-1h.csv --json",
+        "data list --json",
+        "list --json",
+        "run sma_cross --set fast=3 --json",
+        "run sma_cross --set fast=3 --json",
+        "list --json",
+        "show 1 --json",
+        "trades 1 --json",
+        "trades 1 -o t.csv --json",
+        "data export --symbol BTCUSDT --timeframe 1h -o b.csv --json",
+        "strategy list --json",
+        "strategy show sma_cross --json",
+        "strategy show cooldown_breakout --json",
+        "strategy new idea --json",
+        "strategy check idea.toml --json",
+        "delete 1 --json",
+        "migrate --json",
+    ] {
+        shell.json(line);
+    }
+    for line in [
+        "show 9 --json",
+        "data export --symbol BTCUSDT --timeframe 1h --json",
+        "run no --json",
+        "import no.csv --json",
+    ] {
+        assert_eq!(shell.run(line).stdout, "", "an error leaves stdout empty: {line}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let shell = with_file();
+    let file = market::csv(&market::bars(2, MINUTE_US, 6_000, false), false);
+    shell.write("LONG-1m.csv", &file);
+    shell.ok("import LONG-1m.csv");
+    shell.ok("run sma_cross --timeframe 1m --set fast=1 --set slow=2 --symbol LONG");
+    for line in [
+        "list",
+        "data export --symbol LONG --timeframe 1m",
+        "trades 1",
+        "trades 1 --format csv",
+        "show 1 --json",
+    ] {
+        let mut child = shell
+            .command(line.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+        let mut first = String::new();
+        reader.read_line(&mut first).expect("it is text");
+        drop(reader);
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{line}");
+        assert!(!first.is_empty());
+    }
+}
