@@ -129,6 +129,7 @@ const OWNED: [(&str, &str); 17] = [
 ];
 
 /// Runs `test` on every server, with rows of ann (user 1) and bob (user 2) in every table.
+#[expect(clippy::needless_pass_by_value, reason = "a closure is passed as it is written")]
 fn with_cast(test: impl AsyncFn(&Cast, &mut PgConnection, Edition)) {
     on_every_empty(async |place: &Place| {
         if place.edition == Edition::Sqlite {

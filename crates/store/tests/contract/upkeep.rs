@@ -16,6 +16,7 @@ async fn server(url: &str) -> Admin {
 }
 
 /// Runs `test` on every server with tables.
+#[expect(clippy::needless_pass_by_value, reason = "a closure is passed as it is written")]
 fn on_servers(test: impl AsyncFn(Admin, &Place)) {
     on_every_empty(async |place: &Place| {
         if place.edition != Edition::Sqlite {
