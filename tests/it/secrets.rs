@@ -50,8 +50,7 @@ fn certificates(dir: &Path) -> [String; 3] {
 
 /// A server that lets `ann` in by password over TLS only, and logs whatever it can.
 fn secure(home: &Home, cert: &str, key: &str) -> Cluster {
-    let settings = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\nlog_statement = all\n\
-                    log_connections = on\nlog_min_messages = debug1\nlog_parameter_max_length = -1";
+    let settings = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'";
     let data = home.init("data", settings);
     for (name, file) in [("server.pem", cert), ("server.key", key)] {
         home.write(&format!("data/{name}"), &std::fs::read_to_string(file).expect("just made"));
@@ -61,11 +60,17 @@ fn secure(home: &Home, cert: &str, key: &str) -> Cluster {
         "host all postgres 127.0.0.1/32 trust\nhostssl all ann 127.0.0.1/32 scram-sha-256\n",
     );
     let cluster = home.start(&data);
-    crate::servers::psql(
-        &cluster.url(),
-        "SET log_statement = none; SET log_min_messages = fatal; \
-        SET log_min_error_statement = fatal; CREATE ROLE ann LOGIN SUPERUSER PASSWORD 'correct-horse-9'",
-    );
+    let admin = |sql: &str| crate::servers::psql(&cluster.url(), sql);
+    admin(&format!("CREATE ROLE ann LOGIN SUPERUSER PASSWORD '{PASSWORD}'"));
+    for (name, value) in [
+        ("log_statement", "all"),
+        ("log_connections", "on"),
+        ("log_min_messages", "debug1"),
+        ("log_parameter_max_length", "-1"),
+    ] {
+        admin(&format!("ALTER SYSTEM SET {name} = '{value}'"));
+    }
+    admin("SELECT pg_reload_conf()");
     cluster
 }
 
