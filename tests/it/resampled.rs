@@ -11,7 +11,7 @@ use sim::rules::{Fill, Rules};
 use sim::timeframe::Timeframe;
 use store::progress::Silent;
 use store::row::BarRow;
-use store::{LoadAsk, Loaded, Store};
+use store::{Feed, LoadAsk, Loaded, Store};
 use tokio::sync::mpsc;
 
 use crate::market::{self, MINUTE_US, Random, START_US};
@@ -27,11 +27,11 @@ const HOUR_US: i64 = 60 * MINUTE_US;
 
 async fn write(store: &Store, rows: &[BarRow]) {
     let minute: Timeframe = "1m".parse().expect("known");
-    let (sender, receiver) = mpsc::channel(1);
-    let rows = rows.to_vec();
-    let sent = tokio::spawn(async move { sender.send(Ok(rows)).await });
+    let (sender, receiver) = mpsc::channel(2);
+    for feed in [Feed::Rows(rows.to_vec()), Feed::End] {
+        sender.send(feed).await.expect("there is room");
+    }
     store.write_bars("WALK", minute, receiver).await.expect("they are written");
-    sent.await.expect("it ends").expect("somebody listens");
 }
 
 async fn load(store: &Store) -> Loaded {
