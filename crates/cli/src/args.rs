@@ -73,6 +73,9 @@ pub(crate) enum Command {
     Strategy(Strategy),
     /// Bring a server's schema up to date (an embedded file does so by itself)
     Migrate,
+    /// Look after the database: what it is, its policies, its upkeep and its health
+    #[command(subcommand)]
+    Db(Db),
 }
 
 #[derive(Args, Debug)]
@@ -315,6 +318,50 @@ pub(crate) enum Strategy {
     },
     /// Check a strategy file without running it
     Check { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Edition, versions, migrations, hypertables, policies, and what the edition lacks
+    Status,
+    /// Retention, compression and refresh: which are on
+    #[command(subcommand)]
+    Policies(Policies),
+    /// Do now what background jobs do on the Community edition; safe to run from cron
+    Maintain {
+        /// Only print what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Sizes, slow queries, dead rows, failed jobs, archive lag
+    Health {
+        /// Exit with 4 when something is wrong
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policies {
+    /// List the policies and whether they are on
+    Show,
+    /// Switch policies on, after printing what that would delete now
+    Enable(Switch),
+    /// Switch policies off
+    Disable(Switch),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Switch {
+    /// Names as `backtest db policies show` prints them; `retention` is all that delete [default: every policy]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Only print what would be deleted
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 fn timeframe(text: &str) -> Result<Timeframe, String> {

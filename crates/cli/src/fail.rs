@@ -74,7 +74,11 @@ impl std::fmt::Display for Fail {
 impl From<store::Error> for Fail {
     fn from(error: store::Error) -> Self {
         let about_data = matches!(error, store::Error::NoBars(_) | store::Error::Bars { .. });
-        let code = if about_data { Code::Data } else { Code::Database };
+        let code = match error {
+            store::Error::NoPolicy { .. } => Code::Usage,
+            _ if about_data => Code::Data,
+            _ => Code::Database,
+        };
         let hint = error.hint();
         Self { code, error: error.into(), hint }
     }

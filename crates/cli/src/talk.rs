@@ -47,6 +47,17 @@ pub(crate) fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Asks on stderr and hears yes or no from stdin; `None` when nobody is there to answer.
+pub(crate) fn ask(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// A progress bar on stderr, drawn only where a person looks.
 pub(crate) struct Bar {
     shown: bool,

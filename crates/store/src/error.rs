@@ -54,6 +54,9 @@ pub enum Error {
     /// The sender of bars gave up; nothing was written.
     #[error("nothing was written: {0}")]
     Aborted(String),
+    /// There is no such policy.
+    #[error("there is no policy `{given}`")]
+    NoPolicy { given: String, known: String },
     /// There is no such run.
     #[error("`{place}` holds no run {id}")]
     NoRun { place: String, id: i64 },
@@ -167,6 +170,7 @@ impl Error {
                 "import the bars again with `backtest import`, which checks every row"
             }
             Self::RowCount { .. } => "try again",
+            Self::NoPolicy { known, .. } => return Some(format!("the policies are {known}")),
             Self::NoRun { .. } => "list the runs with `backtest list`",
             Self::Silent { .. } => "see whether the server is alive and not waiting for a lock",
             Self::Database { source, .. } => return database_hint(source),

@@ -1,6 +1,7 @@
 //! The outside world: every byte of SQL, every file of bars and every frame.
 //! Nothing here prints, exits or decides what a number means.
 
+pub mod admin;
 mod bars;
 mod cells;
 mod error;

@@ -1,7 +1,8 @@
-//! The server backend: connecting, finding the edition, making what it allows, and writing bars.
+//! The server backend: connecting, migrating, finding the edition, and writing bars.
 //! SQL that only PostgreSQL speaks stands here; nothing of a file may enter.
 
 pub(crate) mod copy;
+pub(crate) mod ensure;
 pub(crate) mod value;
 
 use std::time::Duration;
@@ -20,10 +21,6 @@ const LOCK_LIMIT: &str = "60s";
 const CONNECTIONS: u32 = 8;
 /// Key of the lock that one `migrate` holds while another waits.
 const MIGRATE_KEY: i64 = 0x6261_636b_7465_7374;
-
-/// Hypertables: table, time column, and the document's chunk interval.
-const HYPERTABLES: [(&str, &str, &str); 2] =
-    [("market_data", "timestamp", "1 day"), ("backtest_trades", "entry_time", "1 month")];
 
 /// Connects, and checks that the tables are those of this program.
 pub(crate) async fn open(
@@ -48,7 +45,7 @@ pub(crate) async fn open(
     Ok((pool, edition))
 }
 
-fn with_settings(options: PgConnectOptions) -> PgConnectOptions {
+pub(crate) fn with_settings(options: PgConnectOptions) -> PgConnectOptions {
     let options = if options.get_application_name().is_none() {
         options.application_name("backtest")
     } else {
@@ -57,7 +54,10 @@ fn with_settings(options: PgConnectOptions) -> PgConnectOptions {
     options.options([("lock_timeout", LOCK_LIMIT)]).disable_statement_logging()
 }
 
-async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, Error> {
+pub(crate) async fn connect(
+    options: &PgConnectOptions,
+    place: &str,
+) -> Result<PgConnection, Error> {
     match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(options)).await {
         Ok(Ok(conn)) => Ok(conn),
         Ok(Err(source)) => Err(connect_error(place, source)),
@@ -70,21 +70,27 @@ async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection
     }
 }
 
+/// What is wrong, and where to look, when TLS fails.
+const NOT_SECURE: (&str, &str) = (
+    "no secure connection",
+    "look at sslmode and sslrootcert of the URL, or PGSSLMODE and PGSSLROOTCERT",
+);
+
 fn connect_error(place: &str, source: sqlx::Error) -> Error {
     let (why, hint) = match &source {
         sqlx::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
                 ("nothing listens there", "start the server, or look at the host and port")
             }
+            // How rustls reports a certificate that it does not trust.
+            std::io::ErrorKind::InvalidData => NOT_SECURE,
             std::io::ErrorKind::NotFound => ("there is no such socket", "look at the host"),
             _ if error.raw_os_error().is_none() => {
                 ("the host is not known", "look at the host's name")
             }
             _ => ("the host cannot be reached", "look at the host, the port and the network"),
         },
-        sqlx::Error::Tls(_) => {
-            ("no secure connection", "look at sslmode and sslrootcert of the URL")
-        }
+        sqlx::Error::Tls(_) => NOT_SECURE,
         sqlx::Error::Database(error) => match error.code().unwrap_or_default().as_ref() {
             "28P01" | "28000" => (
                 "the server refused this user or password",
@@ -114,48 +120,21 @@ pub(crate) async fn migrate(options: PgConnectOptions, place: &str) -> Result<Mi
         sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATE_KEY).execute(&mut conn).await;
     lock.map_err(|source| Error::Database { what, place: place.to_owned(), source })?;
     let mut notes = Vec::new();
-    notes.extend(make_extension(&options, place).await?);
+    notes.extend(ensure::extension(&options, place).await?);
     let applied = schema::run(Folder::Server, &mut conn, place).await?;
-    let failed =
-        |source| Error::Database { what: "making hypertables", place: place.to_owned(), source };
+    let failed = |source| Error::Database {
+        what: "making what the edition allows",
+        place: place.to_owned(),
+        source,
+    };
     let edition = edition(&mut conn).await.map_err(failed)?;
-    ensure(&mut conn, edition).await.map_err(failed)?;
-    notes.extend(lacks(edition).map(str::to_owned));
+    notes.extend(ensure::ensure(&mut conn, edition).await.map_err(failed)?);
     // Closing the connection gives the lock back.
     conn.close().await.map_err(failed)?;
     Ok(Migrated { applied, edition, notes })
 }
 
-/// Makes the extension where the server has it; a note where it has it but we may not.
-async fn make_extension(options: &PgConnectOptions, place: &str) -> Result<Option<String>, Error> {
-    // The extension wants to be made first thing in a connection.
-    let mut conn = connect(options, place).await?;
-    let failed = |source| Error::Database {
-        what: "looking for TimescaleDB",
-        place: place.to_owned(),
-        source,
-    };
-    let state: Option<bool> = sqlx::query_scalar(
-        "SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'",
-    )
-    .fetch_optional(&mut conn)
-    .await
-    .map_err(failed)?;
-    let note = if state == Some(false) {
-        match sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut conn).await {
-            Ok(_) => None,
-            Err(error) => {
-                Some(format!("TimescaleDB is on the server but was not switched on: {error}"))
-            }
-        }
-    } else {
-        None
-    };
-    conn.close().await.ok();
-    Ok(note)
-}
-
-async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Error> {
+pub(crate) async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Error> {
     let installed: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')",
     )
@@ -171,40 +150,6 @@ async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Error> {
     match license.as_deref() {
         Some("timescale") => Ok(Edition::TimescaleCommunity),
         _ => Ok(Edition::TimescaleApache),
-    }
-}
-
-/// What depends on the edition; run again it changes nothing, and it moves rows that are there already.
-async fn ensure(conn: &mut PgConnection, edition: Edition) -> Result<(), sqlx::Error> {
-    if edition == Edition::Postgres {
-        return Ok(());
-    }
-    for (table, time, chunk) in HYPERTABLES {
-        // The primary key starts with the time already, so the default index on it would be a second one.
-        sqlx::query(
-            "SELECT FROM create_hypertable($1::regclass, $2::name, chunk_time_interval => $3::interval, \
-             if_not_exists => true, migrate_data => true, create_default_indexes => false)",
-        )
-        .bind(table)
-        .bind(time)
-        .bind(chunk)
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
-}
-
-fn lacks(edition: Edition) -> Option<&'static str> {
-    match edition {
-        Edition::Sqlite | Edition::TimescaleCommunity => None,
-        Edition::Postgres => Some(
-            "without TimescaleDB `market_data` and `backtest_trades` are plain tables: everything works, \
-             without chunks and compression",
-        ),
-        Edition::TimescaleApache => Some(
-            "the Apache edition of TimescaleDB has hypertables, but no compression, retention policies or \
-             continuous aggregates",
-        ),
     }
 }
 

@@ -124,6 +124,10 @@ fn check(run: &NewRun<'_>) -> Result<(), Error> {
 }
 
 async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
+    // Looked for first: a role that is a user itself may not make users.
+    if let Some(row) = tx.row(USER, &[Arg::text(name)]).await? {
+        return row.int("id");
+    }
     let email = format!("{name}@localhost");
     tx.execute(ADD_USER, &[Arg::text(name), Arg::text(&email)]).await?;
     only_id(tx, USER, &[Arg::text(name)]).await

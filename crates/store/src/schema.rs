@@ -63,13 +63,25 @@ macro_rules! files {
     };
 }
 
-/// Every migration, in order. A number is the order and never changes; gaps are for the document's other tables.
+/// Every migration, in order. A number is the order and never changes; below 100 they are the document's, from there
+/// on ours.
 const FILES: &[File] = files![
     10 "0010_market_data",
+    15 "0015_order_book_trades",
     20 "0020_users_strategies",
+    25 "0025_trading",
+    30 "0030_models",
+    40 "0040_risk",
     50 "0050_backtests",
+    60 "0060_system",
+    70 "0070_orders_partitioned",
+    80 "0080_encryption",
     110 "0110_runs",
     120 "0120_units",
+    130 "0130_keys",
+    140 "0140_user_roles",
+    150 "0150_policies",
+    160 "0160_comments",
 ];
 
 /// Which of the two folders.
@@ -101,6 +113,45 @@ fn name_of(version: i64) -> String {
         .iter()
         .find(|file| file.version == version)
         .map_or_else(|| version.to_string(), |file| file.name.to_owned())
+}
+
+/// What a migration came to in one database.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Applied {
+    pub name: String,
+    /// `applied`, `missing`, `half done`, `changed` or `unknown`.
+    pub state: &'static str,
+}
+
+/// Every migration of this program and of the database, in order, with its state there; changes nothing.
+pub(crate) async fn list(
+    folder: Folder,
+    conn: &mut impl Migrate,
+    place: &str,
+) -> Result<Vec<Applied>, Error> {
+    let explain = |error| migration_error(place, error);
+    let dirty = conn.dirty_version(APPLIED_TABLE).await.map_err(explain)?;
+    let applied = conn.list_applied_migrations(APPLIED_TABLE).await.map_err(explain)?;
+    let mut found: BTreeMap<i64, Option<AppliedMigration>> =
+        applied.into_iter().map(|m| (m.version, Some(m))).collect();
+    let wanted: BTreeMap<i64, Migration> =
+        folder.migrator().iter().map(|m| (m.version, m.clone())).collect();
+    for &version in wanted.keys() {
+        found.entry(version).or_insert(None);
+    }
+    let state = |version: i64, there: Option<&AppliedMigration>| match (there, wanted.get(&version))
+    {
+        (None, _) => "missing",
+        (Some(_), _) if dirty == Some(version) => "half done",
+        (Some(_), None) => "unknown",
+        (Some(there), Some(wanted)) if there.checksum != wanted.checksum => "changed",
+        (Some(_), Some(_)) => "applied",
+    };
+    let row = |(version, there): (i64, Option<AppliedMigration>)| Applied {
+        name: name_of(version),
+        state: state(version, there.as_ref()),
+    };
+    Ok(found.into_iter().map(row).collect())
 }
 
 /// Applies what is missing and returns the names of it.

@@ -2,6 +2,7 @@
 
 mod check;
 mod data;
+mod db;
 mod demo;
 mod import;
 mod kept;
@@ -17,9 +18,16 @@ use crate::talk;
 /// Runs the command that was asked for.
 pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     let global = &cli.global;
+    if shows_password(std::env::args()) {
+        talk::say(
+            "warning: the password in --db can be read in the list of processes; \
+             use DATABASE_URL, PGPASSWORD or ~/.pgpass",
+        );
+    }
     match cli.command {
         Command::Strategy(command) => strategy::strategy(global, &command),
         Command::Migrate => migrate(global).await,
+        Command::Db(command) => db::db(global, &command).await,
         Command::Demo => demo::demo(global, &open(global).await?).await,
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
@@ -30,6 +38,15 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,
         Command::Delete { ids } => kept::delete(global, &open(global).await?, &ids).await,
     }
+}
+
+/// Whether an argument is a URL with a password in it.
+fn shows_password(mut args: impl Iterator<Item = String>) -> bool {
+    args.any(|arg| {
+        let Some((scheme, rest)) = arg.split_once("://") else { return false };
+        let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+        scheme.contains("postgres") && (user.contains(':') || rest.contains("password="))
+    })
 }
 
 async fn open(global: &Global) -> Result<Store, Fail> {

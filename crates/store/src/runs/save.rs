@@ -130,6 +130,9 @@ const MOVE_TRADES: &str = "INSERT INTO backtest_trades (backtest_id, symbol, sid
 const MOVE_EQUITY: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
                            SELECT backtest_id, timestamp, equity, drawdown FROM staged_equity";
 
+/// A chunk that these trades began is closed before anyone can see it (migrations/ensure/security.sql).
+const PROTECT: &str = "SELECT protect_chunks()";
+
 async fn copy_trades(tx: &mut Tx, id: i64, symbol: &str, run: &Run) -> Result<(), Error> {
     let done = match &mut tx.conn {
         Conn::Postgres(conn) => stage(conn, id, symbol, run).await,
@@ -138,6 +141,7 @@ async fn copy_trades(tx: &mut Tx, id: i64, symbol: &str, run: &Run) -> Result<()
     done.map_err(|source| tx.failed(source))?;
     tx.execute(MOVE_TRADES, &[]).await?;
     tx.execute(MOVE_EQUITY, &[]).await?;
+    tx.execute(PROTECT, &[]).await?;
     Ok(())
 }
 

@@ -7,6 +7,10 @@
 )]
 
 mod bars;
+mod document; // the tables are the document's, but for what is listed
 mod places;
 mod runs;
 mod schema;
+mod security; // nobody sees or guesses another user's rows
+mod upgrade; // older tables of ours keep their rows
+mod upkeep; // status, policies, maintain, health

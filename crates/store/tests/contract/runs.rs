@@ -19,7 +19,7 @@ fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-fn new_run(identity: &str) -> NewRun<'static> {
+pub(crate) fn new_run(identity: &str) -> NewRun<'static> {
     NewRun {
         user: "local",
         strategy: StrategyRow {
@@ -67,7 +67,7 @@ fn trade(pnl: Option<&str>) -> Trade {
     }
 }
 
-fn run() -> Run {
+pub(crate) fn run() -> Run {
     let metrics = Metrics {
         total_return: Some(12.345_65),
         sharpe_ratio: Some(-0.000_05),

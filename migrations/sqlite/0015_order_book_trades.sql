@@ -1,0 +1,2 @@
+-- Nothing: the order book and the market's trades are tables of a server.
+-- The engine neither reads nor writes them, and an embedded file holds what the engine does.

@@ -1,0 +1,2 @@
+-- Nothing: accounts, orders, positions and fills of live trading are tables of a server.
+-- The engine neither reads nor writes them, and an embedded file holds what the engine does.

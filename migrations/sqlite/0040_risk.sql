@@ -1,0 +1,2 @@
+-- Nothing: limits of live trading and their events are tables of a server.
+-- The engine neither reads nor writes them, and an embedded file holds what the engine does.

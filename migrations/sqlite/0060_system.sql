@@ -1,0 +1,2 @@
+-- Nothing: logs and requests are tables of a server.
+-- The engine neither reads nor writes them, and an embedded file holds what the engine does.

@@ -1,0 +1,2 @@
+-- Nothing: orders in partitions are tables of a server.
+-- The engine neither reads nor writes them, and an embedded file holds what the engine does.

@@ -1,0 +1,1 @@
+-- Nothing: encrypt_api_key and decrypt_api_key need pgcrypto, and an embedded file keeps no keys of exchanges.

@@ -1,0 +1,1 @@
+-- Nothing: the tables whose keys change are on a server only.

@@ -1,0 +1,1 @@
+-- Nothing: a file keeps its rows until they are deleted, and has no compression.

@@ -1,0 +1,1 @@
+-- Nothing: SQLite has no comments on tables; the units stand in ../timescale.
