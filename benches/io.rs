@@ -120,7 +120,10 @@ fn sqlite(dir: &Path) {
             sqlite3("ours.db", &[".mode csv", ".once rows.csv", rows]);
         }
         let _ = std::fs::remove_file(dir.join("theirs.db"));
-        sqlite3("theirs.db", &[include_str!("../migrations/sqlite/0010_market_data.sql")]);
+        sqlite3(
+            "theirs.db",
+            &[concat!("\n", include_str!("../migrations/sqlite/0010_market_data.sql"))],
+        );
         theirs.push(sqlite3("theirs.db", &[".import --csv rows.csv market_data"]));
     }
     beside("import into SQLite", &ours, "sqlite3 .import", &theirs);

@@ -226,11 +226,12 @@ async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(
     while baseline.cases.iter().any(|c| c.name == case.name) {
         case.name.push('\'');
     }
-    let source = Stores::default().of(global, &path, &case).await?;
-    let got = run_case(source, &path, &case).await?;
+    // Before the run: its files are named as seen from there, and `baselines/..` leads nowhere without it.
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    let source = Stores::default().of(global, &path, &case).await?;
+    let got = run_case(source, &path, &case).await?;
     case.expect(&path, &got)?;
     talk::data(&format!("{}: recorded `{}`", path.display(), case.name));
     baseline.cases.push(case);
