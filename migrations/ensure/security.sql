@@ -44,7 +44,8 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['users', 'accounts', 'orders', 'orders_partitioned', 'orders_p0', 'orders_p1',
         'orders_p2', 'orders_p3', 'positions', 'trades_executed', 'strategies', 'strategy_performance', 'risk_limits',
-        'risk_events', 'backtests', 'backtest_results', 'backtest_trades', 'backtest_equity', 'system_logs', 'api_usage']
+        'risk_events', 'backtests', 'backtest_results', 'backtest_trades', 'backtest_equity', 'system_logs', 'api_usage',
+        'sweeps', 'sweep_blocks']
     LOOP
         IF NOT (SELECT relrowsecurity FROM pg_class WHERE oid = name::REGCLASS) THEN
             EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
@@ -88,6 +89,7 @@ DECLARE
         ['orders_p2', own], ['orders_p3', own], ['positions', own], ['trades_executed', own], ['strategies', own],
         ['risk_limits', own], ['risk_events', own], ['backtests', own], ['system_logs', own], ['api_usage', own],
         ['backtest_results', of_backtest], ['backtest_trades', of_backtest], ['backtest_equity', of_backtest],
+        ['sweeps', own], ['sweep_blocks', 'sweep_id IN (SELECT id FROM sweeps)'],
         ['strategy_performance', 'strategy_id IN (SELECT id FROM strategies)'], ['users', 'id = (SELECT current_user_id())']];
     hidden CONSTANT TEXT[] := ARRAY['password_hash', 'api_key_hash', 'api_secret_hash'];
     item TEXT[];

@@ -8,7 +8,9 @@ mod form;
 mod ready;
 #[cfg(test)]
 mod tests;
+mod vary;
 
 pub use definition::{Definition, Parameter};
 pub use error::FileError;
 pub use ready::{names, ready, source};
+pub use vary::LEVELS;

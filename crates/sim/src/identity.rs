@@ -40,8 +40,14 @@ impl Identity<'_> {
             self.range_us.1,
             self.n_warmup,
         );
-        hex(&text, 32)
+        digest(&text)
     }
+}
+
+/// SHA-256 of `text`, 64 hexadecimal digits.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    hex(text, 32)
 }
 
 /// The first 16 hexadecimal digits of a text's SHA-256: enough to say whether it is the same text.

@@ -2,9 +2,11 @@
 //! Knows no database, file, clock, environment, terminal or async.
 
 pub mod bars;
+mod days;
 pub mod exact;
 pub mod expr;
 mod fill;
+pub mod grid;
 mod guard;
 pub mod identity;
 pub mod indicator;
@@ -22,5 +24,6 @@ pub mod timeframe;
 /// The engine's version, part of every variant's identity.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+pub use days::days;
 pub use ledger::Position;
 pub use run::{DayMark, Failure, Run, run};

@@ -153,6 +153,31 @@ impl NoBars {
 }
 
 impl Error {
+    /// Whether the same may well succeed in a moment: a connection was cut, the server restarts, a lock was held.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let source = match self {
+            Self::Silent { .. } => return true,
+            Self::Database { source, .. } => source,
+            Self::Connect { source: Some(source), .. } => source,
+            _ => return false,
+        };
+        match source {
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                // Class 08 is the connection, 57P the administrator, 40 and 55P03 locks; 5 is SQLite's busy.
+                ["08", "57P", "40", "55P03"].iter().any(|class| code.starts_with(class))
+                    || ["5", "261", "517", "53300"].contains(&code.as_ref())
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_) => true,
+            _ => false,
+        }
+    }
+
     /// The next thing to type, when there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

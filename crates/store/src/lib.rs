@@ -17,6 +17,7 @@ mod rows;
 mod runs;
 mod schema;
 mod sqlite;
+pub mod sweeps;
 mod tx;
 mod url;
 

@@ -95,6 +95,8 @@ pub struct RunDetail {
     /// The strategy as it was last saved under its name.
     pub strategy_parameters: Option<Value>,
     pub risk_parameters: Option<Value>,
+    /// The sweep that it is a variant of.
+    pub sweep: Option<i64>,
 }
 
 /// A row of `backtest_trades`. Times are microseconds UTC.
@@ -142,7 +144,8 @@ macro_rules! run_tables {
     () => {
         " FROM backtests b LEFT JOIN strategies s ON s.id = b.strategy_id \
          LEFT JOIN users u ON u.id = b.user_id \
-         LEFT JOIN backtest_results r ON r.backtest_id = b.id "
+         LEFT JOIN backtest_results r ON r.backtest_id = b.id \
+         LEFT JOIN sweeps w ON w.id = b.sweep_id "
     };
 }
 
@@ -151,14 +154,16 @@ const LIST: &str = concat!(
     "SELECT ",
     run_columns!(),
     run_tables!(),
-    "WHERE ($2 IS NULL OR u.username = $2) AND ($3 IS NULL OR s.name = $3) ORDER BY b.id DESC LIMIT $4"
+    "WHERE b.sweep_id IS NULL AND ($2 IS NULL OR u.username = $2) AND ($3 IS NULL OR s.name = $3) \
+     ORDER BY b.id DESC LIMIT $4"
 );
 const SHOW: &str = concat!(
     "SELECT ",
     run_columns!(),
     ", u.username, b.description, b.initial_capital, b.progress, b.started_at, b.completed_at, \
      b.heartbeat_at, b.notes, b.rules, b.identity, b.data_fingerprint, b.engine_version, b.error, \
-     s.parameters AS strategy_parameters, s.risk_parameters",
+     s.parameters AS strategy_parameters, s.risk_parameters, b.sweep_id, \
+     w.definition AS sweep_definition",
     run_tables!(),
     "WHERE b.id = $2"
 );
@@ -210,7 +215,7 @@ fn run_row(row: &Row) -> Result<RunRow, Error> {
     })
 }
 
-fn results(row: &Row) -> Result<Results, Error> {
+pub(crate) fn results(row: &Row) -> Result<Results, Error> {
     Ok(Results {
         total_return: row.opt_money("total_return")?,
         annual_return: row.opt_money("annual_return")?,
@@ -255,14 +260,34 @@ fn detail(row: &Row) -> Result<RunDetail, Error> {
         completed_us: row.opt_time("completed_at")?,
         heartbeat_us: row.opt_time("heartbeat_at")?,
         notes: row.opt_text("notes")?,
-        rules: row.opt_json("rules")?,
+        rules: rules(row)?,
         identity: row.opt_text("identity")?,
         fingerprint: row.opt_text("data_fingerprint")?,
         engine_version: row.opt_text("engine_version")?,
         error: row.opt_text("error")?,
         strategy_parameters: row.opt_json("strategy_parameters")?,
         risk_parameters: row.opt_json("risk_parameters")?,
+        sweep: row.opt_int("sweep_id")?,
     })
+}
+
+/// The rules of a run; of a variant those of its sweep, with what differs.
+fn rules(row: &Row) -> Result<Option<Value>, Error> {
+    if let Some(rules) = row.opt_json("rules")? {
+        return Ok(Some(rules));
+    }
+    let definition = row.opt_json("sweep_definition")?;
+    let Some(Value::Object(mut rules)) = definition.and_then(|d| d.get("rules").cloned()) else {
+        return Ok(None);
+    };
+    if let Some(Value::Object(differs)) = row.opt_json("parameters")? {
+        for (name, value) in differs {
+            if let Some(rule) = rules.get_mut(&name) {
+                *rule = Value::String(value.to_string());
+            }
+        }
+    }
+    Ok(Some(Value::Object(rules)))
 }
 
 /// See [`Store::trades`].

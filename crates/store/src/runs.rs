@@ -1,8 +1,8 @@
 //! Keeping runs: begin, sign of life, whole results in one transaction, failure, deletion. Reading them is `rows`.
 //! No metric is computed here; values are only rounded to what their columns hold.
 
-mod columns;
-mod save;
+pub(crate) mod columns;
+pub(crate) mod save;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -14,9 +14,9 @@ use crate::{Store, limit};
 pub(crate) use save::finish;
 
 /// Most characters of a run's or strategy's name, a strategy's type and a user's name, as their columns take.
-const MAX_NAME: usize = 100;
-const MAX_TYPE: usize = 50;
-const MAX_USER: usize = 50;
+pub(crate) const MAX_NAME: usize = 100;
+pub(crate) const MAX_TYPE: usize = 50;
+pub(crate) const MAX_USER: usize = 50;
 
 /// A strategy as its file says it.
 #[derive(Clone, Debug)]
@@ -80,15 +80,16 @@ const ADD_RUN: &str = "INSERT INTO backtests (user_id, strategy_id, name, descri
      end_date, initial_capital, symbols, timeframes, parameters, status, progress, created_at, \
      started_at, heartbeat_at, notes, tags, rules, identity, data_fingerprint, engine_version) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'RUNNING', 0, $11, $11, $11, $12, $13, $14, \
-     $15, $16, $17) ON CONFLICT (user_id, identity) DO NOTHING RETURNING id";
+     $15, $16, $17) ON CONFLICT (user_id, identity) WHERE sweep_id IS NULL DO NOTHING RETURNING id";
 // Takes a run over that was never finished. The condition decides between two that try at once.
 const TAKE_RUN: &str = "UPDATE backtests SET strategy_id = $3, status = 'RUNNING', progress = 0, \
      error = NULL, completed_at = NULL, started_at = $4, heartbeat_at = $4, \
      name = coalesce($5, name), notes = coalesce($6, notes), tags = coalesce($7, tags) \
-     WHERE user_id = $1 AND identity = $2 AND status <> 'COMPLETED' RETURNING id";
+     WHERE user_id = $1 AND identity = $2 AND sweep_id IS NULL AND status <> 'COMPLETED' \
+     RETURNING id";
 const NAME_RUN: &str = "UPDATE backtests SET name = coalesce($3, name), \
      notes = coalesce($4, notes), tags = coalesce($5, tags) \
-     WHERE user_id = $1 AND identity = $2 RETURNING id";
+     WHERE user_id = $1 AND identity = $2 AND sweep_id IS NULL RETURNING id";
 const HEARTBEAT: &str =
     "UPDATE backtests SET heartbeat_at = $2 WHERE id = $1 AND status = 'RUNNING'";
 const FAIL: &str = "UPDATE backtests SET status = 'FAILED', error = $2, completed_at = $3 \
@@ -123,7 +124,7 @@ fn check(run: &NewRun<'_>) -> Result<(), Error> {
     run.symbols.iter().try_for_each(|symbol| limit("symbol", symbol, crate::MAX_SYMBOL))
 }
 
-async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
+pub(crate) async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
     // Looked for first: a role that is a user itself may not make users.
     if let Some(row) = tx.row(USER, &[Arg::text(name)]).await? {
         return row.int("id");
@@ -133,7 +134,7 @@ async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
     only_id(tx, USER, &[Arg::text(name)]).await
 }
 
-async fn save_strategy(
+pub(crate) async fn save_strategy(
     tx: &mut Tx,
     user: Arg<'_>,
     strategy: &StrategyRow,
@@ -208,7 +209,11 @@ fn default_name(run: &NewRun<'_>) -> String {
     words.collect::<Vec<_>>().join(" ").chars().take(MAX_NAME).collect()
 }
 
-async fn only_id(tx: &mut Tx, sql: &'static str, args: &[Arg<'_>]) -> Result<i64, Error> {
+pub(crate) async fn only_id(
+    tx: &mut Tx,
+    sql: &'static str,
+    args: &[Arg<'_>],
+) -> Result<i64, Error> {
     match tx.row(sql, args).await? {
         Some(row) => row.int("id"),
         None => Err(tx.failed(sqlx::Error::RowNotFound)),

@@ -82,6 +82,7 @@ const FILES: &[File] = files![
     140 "0140_user_roles",
     150 "0150_policies",
     160 "0160_comments",
+    170 "0170_sweeps",
 ];
 
 /// Which of the two folders.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
+// Daily marks that follow from trades.
+mod daily;
 // What the numbers mean, case by case, for a person to read.
 mod golden;
 // What holds for any bars, any script and any rules.

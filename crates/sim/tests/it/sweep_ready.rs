@@ -11,7 +11,7 @@ use crate::ready_file;
 use crate::script::MINUTE_US;
 
 /// A walk of 5,000 quarters of an hour in cents around 300.
-fn bars() -> Bars {
+pub(crate) fn bars() -> Bars {
     let (mut state, mut last) = (1_u64, 30_000_i64);
     let mut below = |n: i64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -32,9 +32,9 @@ impl Size {
 }
 
 /// Decimal columns of `backtest_results` with their places, in the order of [`DECIMALS`].
-pub(super) const DECIMALS: usize = 14;
+pub(crate) const DECIMALS: usize = 14;
 
-pub(super) fn decimals(m: &Metrics) -> [(Option<Decimal>, u32); DECIMALS] {
+pub(crate) fn decimals(m: &Metrics) -> [(Option<Decimal>, u32); DECIMALS] {
     [
         (m.total_return, PERCENT),
         (m.annual_return, PERCENT),
@@ -55,12 +55,12 @@ pub(super) fn decimals(m: &Metrics) -> [(Option<Decimal>, u32); DECIMALS] {
 }
 
 /// `backtest_equity.drawdown`.
-pub(super) fn drawdown(percent: f64) -> Option<Decimal> {
+pub(crate) fn drawdown(percent: f64) -> Option<Decimal> {
     RATIO.fit_f64(Some(percent))
 }
 
 /// `backtest_trades.pnl_percentage`: 100 * pnl / (quantity * entry price), rounded once from the exact ratio.
-pub(super) fn pnl_percentage(trade: &Trade) -> Option<Decimal> {
+pub(crate) fn pnl_percentage(trade: &Trade) -> Option<Decimal> {
     let pnl_e8 = exact::units(trade.exit.as_ref()?.pnl)?;
     let cost_e16 = exact::units(trade.quantity)?.checked_mul(exact::units(trade.entry_price)?)?;
     if cost_e16 <= 0 {
@@ -74,7 +74,7 @@ pub(super) fn pnl_percentage(trade: &Trade) -> Option<Decimal> {
 }
 
 /// A count or number of seconds, if an INTEGER holds it.
-pub(super) fn integer(value: impl TryInto<i32>) -> Option<i64> {
+pub(crate) fn integer(value: impl TryInto<i32>) -> Option<i64> {
     value.try_into().ok().map(i64::from)
 }
 

@@ -3,8 +3,8 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sim::Run;
 use sim::order::Trade;
+use sim::{DayMark, Run};
 
 use super::columns;
 use crate::Store;
@@ -17,11 +17,11 @@ const COMPLETE: &str = "UPDATE backtests SET status = 'COMPLETED', progress = 10
                         WHERE id = $1 AND status <> 'COMPLETED' RETURNING symbols";
 const EXISTS: &str = "SELECT id FROM backtests WHERE id = $1";
 /// What an earlier attempt at the same row may have left.
-const CLEAR: [&str; 3] = [
+const CLEAR: [&str; 2] = [
     "DELETE FROM backtest_trades WHERE backtest_id = $1",
     "DELETE FROM backtest_equity WHERE backtest_id = $1",
-    "DELETE FROM backtest_results WHERE backtest_id = $1",
 ];
+const CLEAR_RESULTS: &str = "DELETE FROM backtest_results WHERE backtest_id = $1";
 const ADD_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_return, annual_return, \
      volatility, sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
      avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
@@ -34,7 +34,7 @@ const ADD_TRADE: &str = "INSERT INTO backtest_trades (backtest_id, symbol, side,
 const ADD_EQUITY: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
                           VALUES ($1, $2, $3, $4)";
 /// Places of money, and of per cents.
-const MONEY: u32 = sim::exact::PLACES;
+pub(crate) const MONEY: u32 = sim::exact::PLACES;
 const PERCENT: u32 = 4;
 
 /// See [`Store::finish`].
@@ -54,24 +54,43 @@ pub(crate) async fn finish(
         };
     };
     let symbol = row.list("symbols")?.into_iter().next().unwrap_or_default();
+    tx.execute(CLEAR_RESULTS, &[Arg::int(id)]).await?;
+    clear_lists(&mut tx, id).await?;
+    add_results(&mut tx, id, run, metrics).await?;
+    add_lists(&mut tx, id, &symbol, &run.trades, &run.daily).await?;
+    tx.commit().await
+}
+
+/// Deletes trades and equity of a backtest.
+pub(crate) async fn clear_lists(tx: &mut Tx, id: i64) -> Result<(), Error> {
     for sql in CLEAR {
         tx.execute(sql, &[Arg::int(id)]).await?;
     }
-    add_results(&mut tx, id, run, metrics).await?;
+    Ok(())
+}
+
+/// Adds trades and daily equity of a backtest.
+pub(crate) async fn add_lists(
+    tx: &mut Tx,
+    id: i64,
+    symbol: &str,
+    trades: &[Trade],
+    daily: &[DayMark],
+) -> Result<(), Error> {
     if let Conn::Postgres(_) = tx.conn {
-        copy_trades(&mut tx, id, &symbol, run).await?;
+        copy_trades(tx, id, symbol, trades, daily).await?;
     } else {
-        for trade in &run.trades {
-            add_trade(&mut tx, id, &symbol, trade).await?;
+        for trade in trades {
+            add_trade(tx, id, symbol, trade).await?;
         }
-        for day in &run.daily {
+        for day in daily {
             let drawdown = Arg::Money(columns::drawdown(day.drawdown), PERCENT);
             let equity = Arg::Money(Some(day.equity), MONEY);
             tx.execute(ADD_EQUITY, &[Arg::int(id), Arg::time(day.time_us), equity, drawdown])
                 .await?;
         }
     }
-    tx.commit().await
+    Ok(())
 }
 
 async fn add_results(tx: &mut Tx, id: i64, run: &Run, metrics: &Value) -> Result<(), Error> {
@@ -133,9 +152,15 @@ const MOVE_EQUITY: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, 
 /// A chunk that these trades began is closed before anyone can see it (migrations/ensure/security.sql).
 const PROTECT: &str = "SELECT protect_chunks()";
 
-async fn copy_trades(tx: &mut Tx, id: i64, symbol: &str, run: &Run) -> Result<(), Error> {
+async fn copy_trades(
+    tx: &mut Tx,
+    id: i64,
+    symbol: &str,
+    trades: &[Trade],
+    daily: &[DayMark],
+) -> Result<(), Error> {
     let done = match &mut tx.conn {
-        Conn::Postgres(conn) => stage(conn, id, symbol, run).await,
+        Conn::Postgres(conn) => stage(conn, id, symbol, trades, daily).await,
         Conn::Sqlite(_) => Ok(()),
     };
     done.map_err(|source| tx.failed(source))?;
@@ -149,17 +174,18 @@ async fn stage(
     conn: &mut sqlx::PgConnection,
     id: i64,
     symbol: &str,
-    run: &Run,
+    trades: &[Trade],
+    daily: &[DayMark],
 ) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(STAGES).execute(&mut *conn).await?;
     let mut lines = Lines::default();
-    for (place, trade) in run.trades.iter().enumerate() {
+    for (place, trade) in trades.iter().enumerate() {
         lines.number(place);
         trade_line(&mut lines, id, symbol, trade)?;
     }
     copy_in(conn, COPY_TRADES, &lines).await?;
     let mut lines = Lines::default();
-    for day in &run.daily {
+    for day in daily {
         lines.number(id);
         lines.time(day.time_us)?;
         decimal(&mut lines, Some(day.equity), MONEY);
@@ -190,7 +216,7 @@ fn trade_line(lines: &mut Lines, id: i64, symbol: &str, trade: &Trade) -> Result
     Ok(())
 }
 
-fn decimal(lines: &mut Lines, value: Option<Decimal>, places: u32) {
+pub(crate) fn decimal(lines: &mut Lines, value: Option<Decimal>, places: u32) {
     match value {
         Some(value) => lines.number(decimal_text(value, places)),
         None => lines.null(),

@@ -24,6 +24,7 @@ const ALL: [&str; 16] = [
     "0140_user_roles",
     "0150_policies",
     "0160_comments",
+    "0170_sweeps",
 ];
 
 pub(crate) async fn run(url: &str, sql: &str) {

@@ -1,0 +1,374 @@
+//! Saving a block: all its variants with their results and the mark that it is done, in one transaction, once.
+//! How values are rounded stands in `runs::columns`.
+
+use std::sync::LazyLock;
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+use sim::DayMark;
+use sim::metrics::Metrics;
+use sim::order::Trade;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction};
+
+use crate::Store;
+use crate::error::Error;
+use crate::postgres::copy::{Lines, copy_in};
+use crate::runs::columns::{self, DECIMALS};
+use crate::runs::save::{MONEY, add_lists, clear_lists, decimal};
+use crate::tx::{Arg, Conn, Mode, Tx, decimal_text};
+
+use super::{NewBlock, Owner, whole};
+
+/// A variant that was simulated.
+#[derive(Clone, Debug)]
+pub struct NewVariant {
+    pub idx: u64,
+    /// What differs from variant to variant, by name.
+    pub parameters: Value,
+    /// Hash of strategy, parameters, rules, data, range and engine version.
+    pub identity: String,
+    /// Quote units.
+    pub capital: Decimal,
+    /// Metrics, with them at full precision; or why it has none.
+    pub outcome: Result<(Box<Metrics>, Value), String>,
+}
+
+/// A block of variants on one series of bars. Times are microseconds UTC.
+#[derive(Clone, Debug)]
+pub struct BlockRows {
+    pub sweep: i64,
+    pub block: i64,
+    pub user_id: i64,
+    pub strategy_id: Option<i64>,
+    pub name: String,
+    pub symbol: String,
+    pub timeframe: String,
+    /// Opening of the first traded bar and end of the last one.
+    pub start_us: i64,
+    pub end_us: i64,
+    pub fingerprint: String,
+    pub engine_version: String,
+    pub variants: Vec<NewVariant>,
+}
+
+/// Whether a block was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    Now,
+    /// Another worker had saved it before, or the sweep was deleted: nothing was written.
+    Before,
+}
+
+// The row is locked from here on: of two that save the same block the second one finds it done.
+const DONE: &str = "UPDATE sweep_blocks SET owner = $3, n_completed = $4, n_failed = $5, \
+     completed_at = $6, heartbeat_at = $6 \
+     WHERE sweep_id = $1 AND block = $2 AND completed_at IS NULL";
+
+impl Store {
+    /// Saves a block whole, if nobody has.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; then nothing of it is kept, and it may be tried again.
+    pub async fn save_block(&self, rows: &BlockRows, owner: &Owner) -> Result<Saved, Error> {
+        let mut tx = self.begin_tx(Mode::Write, "saving variants").await?;
+        let now_us = tx.now_us().await?;
+        let completed = rows.variants.iter().filter(|v| v.outcome.is_ok()).count();
+        let failed = rows.variants.len() - completed;
+        let args = [
+            Arg::int(rows.sweep),
+            Arg::int(rows.block),
+            Arg::text(owner.text()),
+            Arg::int(whole(completed as u64)),
+            Arg::int(whole(failed as u64)),
+            Arg::time(now_us),
+        ];
+        if tx.execute(DONE, &args).await? == 0 {
+            return Ok(Saved::Before);
+        }
+        match &mut tx.conn {
+            Conn::Sqlite(conn) => {
+                let done = insert(conn, rows, now_us).await;
+                done.map_err(|source| tx.failed(source))?;
+            }
+            Conn::Postgres(conn) => {
+                let done = stage(conn, rows).await;
+                done.map_err(|source| tx.failed(source))?;
+                move_rows(&mut tx, rows, now_us).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(Saved::Now)
+    }
+
+    /// Saves trades and daily equity of a variant, in the place of any that are there.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn keep_trades(
+        &self,
+        id: i64,
+        symbol: &str,
+        trades: &[Trade],
+        daily: &[DayMark],
+    ) -> Result<(), Error> {
+        // Locks the row; it may have been pruned meanwhile, and then there is nothing to keep.
+        const LOCK: &str = "UPDATE backtests SET progress = 100 WHERE id = $1";
+        let mut tx = self.begin_tx(Mode::Write, "saving trades of a variant").await?;
+        if tx.execute(LOCK, &[Arg::int(id)]).await? == 0 {
+            return Ok(());
+        }
+        clear_lists(&mut tx, id).await?;
+        add_lists(&mut tx, id, symbol, trades, daily).await?;
+        tx.commit().await
+    }
+}
+
+/// Rows of one statement on SQLite.
+const ROWS: usize = 100;
+/// Values of a row of its own, and of its results.
+const OWN: usize = 7;
+const RESULTS: usize = DECIMALS + 8;
+
+static BACKTESTS_MANY: LazyLock<String> = LazyLock::new(|| backtests_sql(ROWS));
+static BACKTESTS_ONE: LazyLock<String> = LazyLock::new(|| backtests_sql(1));
+static RESULTS_MANY: LazyLock<String> = LazyLock::new(|| results_sql(ROWS));
+static RESULTS_ONE: LazyLock<String> = LazyLock::new(|| results_sql(1));
+
+/// `rows` times `(?, ?, …)`. Only plain `?`: SQLite looks a numbered one up by walking through all of them.
+fn places(columns: usize, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row.as_str(); rows].join(", ")
+}
+
+fn backtests_sql(rows: usize) -> String {
+    format!(
+        "INSERT INTO backtests (id, variant_idx, initial_capital, parameters, status, identity, \
+         error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, timeframes, \
+         data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
+         SELECT own.*, shared.*, 100, at.now, at.now, at.now FROM (VALUES {}) AS own \
+         CROSS JOIN (SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS shared \
+         CROSS JOIN (SELECT ? AS now) AS at",
+        places(OWN, rows)
+    )
+}
+
+fn results_sql(rows: usize) -> String {
+    format!(
+        "INSERT INTO backtest_results (backtest_id, total_return, annual_return, volatility, \
+         sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
+         avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
+         total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics) \
+         VALUES {}",
+        places(RESULTS, rows)
+    )
+}
+
+/// Writes the rows of a block on SQLite. Ids are counted here: this transaction is the file's only writer.
+async fn insert(
+    tx: &mut Transaction<'static, Sqlite>,
+    rows: &BlockRows,
+    now_us: i64,
+) -> Result<(), sqlx::Error> {
+    const LAST: &str =
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'backtests'), 0)";
+    let last: i64 = sqlx::query_scalar(LAST).fetch_one(&mut **tx).await?;
+    let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(&rows.variants).collect();
+    for chunk in chunks(&numbered) {
+        let sql = if chunk.len() == ROWS { &BACKTESTS_MANY } else { &BACKTESTS_ONE };
+        let bound = backtest_arguments(rows, now_us, chunk).map_err(sqlx::Error::Encode)?;
+        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
+    }
+    let completed: Vec<(i64, &NewVariant)> =
+        numbered.into_iter().filter(|(_, v)| v.outcome.is_ok()).collect();
+    for chunk in chunks(&completed) {
+        let sql = if chunk.len() == ROWS { &RESULTS_MANY } else { &RESULTS_ONE };
+        let bound = result_arguments(chunk).map_err(sqlx::Error::Encode)?;
+        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// As many whole chunks as there are, then one by one, so that two statements are prepared.
+fn chunks<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
+    let (many, rest) = all.as_chunks::<ROWS>();
+    many.iter().map(<[T; ROWS]>::as_slice).chain(rest.iter().map(std::slice::from_ref))
+}
+
+fn backtest_arguments(
+    rows: &BlockRows,
+    now_us: i64,
+    chunk: &[(i64, &NewVariant)],
+) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
+    let mut bound = SqliteArguments::default();
+    bound.reserve(11 + OWN * chunk.len(), 0);
+    for (id, variant) in chunk {
+        bound.add(id)?;
+        bound.add(whole(variant.idx))?;
+        bound.add(decimal_text(variant.capital, MONEY))?;
+        bound.add(variant.parameters.to_string())?;
+        bound.add(status(variant))?;
+        bound.add(variant.identity.as_str())?;
+        bound.add(variant.outcome.as_ref().err().map(String::as_str))?;
+    }
+    bound.add(rows.sweep)?;
+    bound.add(rows.user_id)?;
+    bound.add(rows.strategy_id)?;
+    bound.add(rows.name.as_str())?;
+    bound.add(rows.start_us)?;
+    bound.add(rows.end_us)?;
+    bound.add(Value::from(vec![rows.symbol.clone()]).to_string())?;
+    bound.add(Value::from(vec![rows.timeframe.clone()]).to_string())?;
+    bound.add(rows.fingerprint.as_str())?;
+    bound.add(rows.engine_version.as_str())?;
+    bound.add(now_us)?;
+    Ok(bound)
+}
+
+fn result_arguments(
+    chunk: &[(i64, &NewVariant)],
+) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
+    let mut bound = SqliteArguments::default();
+    bound.reserve(RESULTS * chunk.len(), 0);
+    for (id, variant) in chunk {
+        let Ok((m, metrics)) = &variant.outcome else { continue };
+        bound.add(id)?;
+        for (value, places) in columns::decimals(m) {
+            bound.add(value.map(|v| decimal_text(v, places)))?;
+        }
+        bound.add(columns::integer(m.max_drawdown_duration))?;
+        bound.add(columns::integer(m.total_trades))?;
+        bound.add(columns::integer(m.winning_trades))?;
+        bound.add(columns::integer(m.losing_trades))?;
+        bound.add(m.avg_trade_duration_us.map(|us| us as f64 / 1e6))?;
+        bound.add(decimal_text(m.final_capital, MONEY))?;
+        bound.add(metrics.to_string())?;
+    }
+    Ok(bound)
+}
+
+fn status(variant: &NewVariant) -> &'static str {
+    if variant.outcome.is_ok() { "COMPLETED" } else { "FAILED" }
+}
+
+/// COPY is refused on a table with row level security, so rows go through a temporary table.
+const STAGE: &str = "SET LOCAL client_min_messages = warning; \
+     CREATE TEMP TABLE IF NOT EXISTS staged_variants (idx BIGINT, capital NUMERIC, \
+     parameters TEXT, status TEXT, identity TEXT, error TEXT, total_return NUMERIC, \
+     annual_return NUMERIC, volatility NUMERIC, sharpe_ratio NUMERIC, sortino_ratio NUMERIC, \
+     max_drawdown NUMERIC, calmar_ratio NUMERIC, win_rate NUMERIC, profit_factor NUMERIC, \
+     avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
+     largest_loss NUMERIC, max_drawdown_duration INTEGER, total_trades INTEGER, \
+     winning_trades INTEGER, losing_trades INTEGER, duration_us BIGINT, final_capital NUMERIC, \
+     metrics TEXT) ON COMMIT DELETE ROWS";
+const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN";
+// Ids are the server's to give: a user's role may not choose them.
+const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
+     status, identity, error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, \
+     timeframes, data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
+     SELECT idx, capital, parameters::jsonb, status, identity, error, $1, $2, $3, $4, $5, $6, \
+     $7, $8, $9, $10, 100, $11, $11, $11 FROM staged_variants ORDER BY idx";
+const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_return, annual_return, \
+     volatility, sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
+     avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
+     total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics) \
+     SELECT b.id, v.total_return, v.annual_return, v.volatility, v.sharpe_ratio, v.sortino_ratio, \
+     v.max_drawdown, v.calmar_ratio, v.win_rate, v.profit_factor, v.avg_trade_return, v.avg_win, \
+     v.avg_loss, v.largest_win, v.largest_loss, v.max_drawdown_duration, v.total_trades, \
+     v.winning_trades, v.losing_trades, v.duration_us * INTERVAL '1 microsecond', v.final_capital, \
+     v.metrics::jsonb FROM staged_variants v \
+     JOIN backtests b ON b.sweep_id = $1 AND b.variant_idx = v.idx \
+     WHERE v.status = 'COMPLETED' ORDER BY v.idx";
+
+async fn stage(conn: &mut PgConnection, rows: &BlockRows) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(STAGE).execute(&mut *conn).await?;
+    let mut lines = Lines::default();
+    for variant in &rows.variants {
+        lines.number(variant.idx);
+        decimal(&mut lines, Some(variant.capital), MONEY);
+        lines.text(&variant.parameters.to_string());
+        lines.text(status(variant));
+        lines.text(&variant.identity);
+        result_fields(&mut lines, variant);
+        lines.end();
+    }
+    copy_in(conn, COPY_VARIANTS, &lines).await
+}
+
+/// The error, then the results; NULL where there are none.
+fn result_fields(lines: &mut Lines, variant: &NewVariant) {
+    let (m, metrics) = match &variant.outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            lines.text(error);
+            (0..RESULTS - 1).for_each(|_| lines.null());
+            return;
+        }
+    };
+    lines.null();
+    for (value, places) in columns::decimals(m) {
+        decimal(lines, value, places);
+    }
+    let counts = [
+        columns::integer(m.max_drawdown_duration),
+        columns::integer(m.total_trades),
+        columns::integer(m.winning_trades),
+        columns::integer(m.losing_trades),
+        m.avg_trade_duration_us,
+    ];
+    for count in counts {
+        match count {
+            Some(count) => lines.number(count),
+            None => lines.null(),
+        }
+    }
+    decimal(lines, Some(m.final_capital), MONEY);
+    lines.text(&metrics.to_string());
+}
+
+async fn move_rows(tx: &mut Tx, rows: &BlockRows, now_us: i64) -> Result<(), Error> {
+    let (symbols, timeframes) = ([rows.symbol.clone()], [rows.timeframe.clone()]);
+    let args = [
+        Arg::int(rows.sweep),
+        Arg::int(rows.user_id),
+        Arg::Int(rows.strategy_id),
+        Arg::text(&rows.name),
+        Arg::time(rows.start_us),
+        Arg::time(rows.end_us),
+        Arg::list(&symbols),
+        Arg::list(&timeframes),
+        Arg::text(&rows.fingerprint),
+        Arg::text(&rows.engine_version),
+        Arg::time(now_us),
+    ];
+    tx.execute(MOVE_BACKTESTS, &args).await?;
+    tx.execute(MOVE_RESULTS, &[Arg::int(rows.sweep)]).await.map(|_| ())
+}
+
+const STAGE_BLOCKS: &str = "SET LOCAL client_min_messages = warning; \
+     CREATE TEMP TABLE IF NOT EXISTS staged_blocks (sweep_id INTEGER, block INTEGER, \
+     first_idx BIGINT, end_idx BIGINT, n_variants INTEGER) ON COMMIT DELETE ROWS";
+const COPY_BLOCKS: &str = "COPY staged_blocks FROM STDIN";
+const MOVE_BLOCKS: &str = "INSERT INTO sweep_blocks (sweep_id, block, first_idx, end_idx, n_variants) \
+     SELECT sweep_id, block, first_idx, end_idx, n_variants FROM staged_blocks";
+
+/// Writes the blocks of a new sweep on PostgreSQL.
+pub(super) async fn copy_blocks(
+    conn: &mut PgConnection,
+    sweep: i64,
+    blocks: &[NewBlock],
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(STAGE_BLOCKS).execute(&mut *conn).await?;
+    let mut lines = Lines::default();
+    for (nth, block) in blocks.iter().enumerate() {
+        lines.number(sweep);
+        lines.number(nth);
+        lines.number(block.first_idx);
+        lines.number(block.end_idx);
+        lines.number(block.n_variants);
+        lines.end();
+    }
+    copy_in(conn, COPY_BLOCKS, &lines).await?;
+    sqlx::query(MOVE_BLOCKS).execute(conn).await.map(|_| ())
+}
