@@ -60,7 +60,7 @@ fn import(url: &str, name: &str, minutes: usize) {
         close = (open + random(401) - 200).max(1_000);
         let (high, low) = (open.max(close) + random(50), open.min(close) - random(50));
         let cents = |v: i64| format!("{}.{:02}", v / 100, v % 100);
-        let time_ms = 1_704_067_200_000 + minute as i64 * 60_000;
+        let time_ms = 1_704_067_200_000 + i64::try_from(minute).expect("small") * 60_000;
         text.push_str(&format!(
             "{time_ms},{},{},{},{},1\n",
             cents(open),
