@@ -313,7 +313,7 @@ fn each_server(test: impl Fn(&Backend, &Shell)) {
     }
 }
 
-/// A page with the server's address as `[URL]` and its edition as `[EDITION]`.
+/// A page with the server's address as `[URL]` and its edition as `[EDITION]`, without notes on what an edition lacks.
 fn on_server(backend: &Backend, shell: &Shell, line: &str) -> String {
     let address = backend.url.split('?').next().unwrap_or_default();
     let mut page = shell.page(line).replace(address, "[URL]");
@@ -324,7 +324,8 @@ fn on_server(backend: &Backend, shell: &Shell, line: &str) -> String {
     ] {
         page = page.replace(&format!("({edition})"), "([EDITION])");
     }
-    page
+    let note = |line: &&str| line.starts_with("! ") && line.contains("TimescaleDB");
+    page.lines().filter(|line| !note(line)).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
