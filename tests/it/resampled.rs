@@ -112,7 +112,7 @@ async fn check(backend: &Backend) {
     let place = |k: usize, random: &mut Random| {
         let at = first + k * span + usize::try_from(random.below(span as u64 - 61)).expect("small");
         let hour = |i: usize| truth[i].time_us / HOUR_US;
-        if k % 2 == 0 {
+        if k.is_multiple_of(2) {
             (at..).find(|&i| hour(i) > hour(at)).expect("the walk goes on")
         } else {
             at
