@@ -105,11 +105,18 @@ async fn check(backend: &Backend) {
     for (name, run) in &whole.1 {
         assert!(!run.trades.is_empty(), "`{name}` never traded: the test shows nothing");
     }
-    // From the end to the beginning, so that all after the cut is scrambled.
+    // From the end to the beginning, so that all after the cut is scrambled. Every other cut is at an hour, where a
+    // bucket that looks one minute too far is seen.
     let first = (N_WARMUP + 1) * 60;
+    let span = (truth.len() - first) / CUTS;
     let place = |k: usize, random: &mut Random| {
-        let span = (truth.len() - first) / CUTS;
-        first + k * span + usize::try_from(random.below(span as u64)).expect("small")
+        let at = first + k * span + usize::try_from(random.below(span as u64 - 61)).expect("small");
+        let hour = |i: usize| truth[i].time_us / HOUR_US;
+        if k.is_multiple_of(2) {
+            (at..).find(|&i| hour(i) > hour(at)).expect("the walk goes on")
+        } else {
+            at
+        }
     };
     let cuts: Vec<usize> = (0..CUTS).map(|k| place(k, &mut random)).collect();
     let mut end = truth.len();

@@ -7,7 +7,7 @@ use store::{Edition, Error, Store};
 
 use crate::places::{Place, on_every_empty};
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "0010_market_data",
     "0015_order_book_trades",
     "0020_users_strategies",

@@ -59,7 +59,7 @@ fn status_tells_what_there_is_and_what_is_lacking() {
         assert_eq!(status.daily_ohlcv, view);
         assert_eq!(status.lacks.is_empty(), community);
         let security = status.security.unwrap();
-        assert_eq!((security.protected_tables, security.open_chunks), (16, 0));
+        assert_eq!((security.protected_tables, security.open_chunks), (18, 0));
         run(&place.url, "DELETE FROM _sqlx_migrations WHERE version = 160").await;
         run(&place.url, "UPDATE _sqlx_migrations SET success = false WHERE version = 150").await;
         run(
