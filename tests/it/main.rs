@@ -19,4 +19,5 @@ mod resampled; // L1 for bars that a store puts together
 mod secrets; // passwords and TLS
 mod servers; // a fresh database on every backend, for the tests that need one
 mod shell; // the real binary, run as a person runs it
+mod sweeps; // sweeps killed, cut off, sharded and refused: every variant once
 mod tidy; // house rules: dependencies, code map, lengths, migration pairs, README, scripts

@@ -1,5 +1,7 @@
 //! The command line: every command, flag and default, and nothing of what they do.
 
+pub(crate) mod sweep;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Data(Data),
     /// Run one strategy once and keep the result
     Run(Box<Run>),
+    /// Run one strategy over a grid of parameters, and look at what came of it
+    Sweep(Box<sweep::Sweep>),
     /// List the results that are kept, newest first
     List(List),
     /// Show one result in full
@@ -364,7 +368,7 @@ pub(crate) struct Switch {
     pub(crate) yes: bool,
 }
 
-fn timeframe(text: &str) -> Result<Timeframe, String> {
+pub(crate) fn timeframe(text: &str) -> Result<Timeframe, String> {
     text.parse().map_err(|e: UnknownTimeframe| format!("{e}; {}", UnknownTimeframe::hint()))
 }
 

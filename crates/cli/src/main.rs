@@ -26,7 +26,12 @@ fn main() -> ExitCode {
             return Code::Bug.into();
         }
     };
+    // A sweep ends by itself on Ctrl-C: it saves what it has begun.
+    let ends_itself = matches!(cli.command, args::Command::Sweep(_));
     let result = runtime.block_on(async {
+        if ends_itself {
+            return command::dispatch(cli).await;
+        }
         tokio::select! {
             result = command::dispatch(cli) => result,
             _ = tokio::signal::ctrl_c() => {

@@ -6,6 +6,7 @@ use sim::Run;
 use sim::metrics::Metrics;
 use sim::order::RejectReason;
 use sim::rules::Rules;
+use sim::sweep::Outcome;
 use store::Loaded;
 
 use crate::table::{count, money, number, signed, sparkline};
@@ -26,6 +27,22 @@ pub(crate) fn metrics_json(run: &Run, rules: &Rules, loaded: &Loaded) -> Value {
     put("bars", json!(n_bars));
     put("data", data(loaded));
     put("conventions", conventions(rules));
+    Value::Object(all)
+}
+
+/// The same of a variant; what all variants of a sweep share stands in the sweep.
+pub(crate) fn outcome_json(outcome: &Outcome, n_bars: usize) -> Value {
+    let mut all = named(&outcome.metrics);
+    let mut put = |key: &str, value: Value| all.insert(key.to_owned(), value);
+    put("exposure", digits(share(outcome.bars_held, n_bars)));
+    put("buy_and_hold_return", digits(Some(outcome.buy_and_hold)));
+    put("fees_paid", json!(outcome.fees.normalize().to_string()));
+    put("open_pnl", json!(outcome.open_pnl.normalize().to_string()));
+    put("open_trades", json!(outcome.open_trades));
+    let counted = RejectReason::ALL.iter().zip(outcome.rejections).filter(|&(_, n)| n > 0);
+    put("rejections", counted.map(|(r, n)| (r.word().to_owned(), json!(n))).collect());
+    put("ambiguous_bars", json!(outcome.ambiguous_bars));
+    put("bars", json!(n_bars));
     Value::Object(all)
 }
 

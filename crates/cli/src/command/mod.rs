@@ -8,6 +8,7 @@ mod import;
 mod kept;
 mod run;
 mod strategy;
+mod sweep;
 
 use store::Store;
 
@@ -33,6 +34,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
         Command::Run(args) => run::run(global, &open(global).await?, *args).await,
         Command::Check(args) => check::check(global, *args).await,
+        Command::Sweep(args) => sweep::sweep(global, &open(global).await?, *args).await,
         Command::List(args) => kept::list(global, &open(global).await?, args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,
         Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,

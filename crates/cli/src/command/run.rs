@@ -25,7 +25,7 @@ use crate::when;
 /// How often a running row says that it lives; 60 s of silence and it counts as abandoned.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Most bars of warm-up that can be asked for.
-const MAX_WARMUP: usize = 1_000_000;
+pub(crate) const MAX_WARMUP: usize = 1_000_000;
 
 pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(), Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;
@@ -147,7 +147,7 @@ pub(crate) fn ask_of(
 }
 
 /// The strategy's first symbol when it is held, else the only one that is.
-async fn symbol(store: &Store, definition: &Definition) -> Result<String, Fail> {
+pub(crate) async fn symbol(store: &Store, definition: &Definition) -> Result<String, Fail> {
     let held: BTreeSet<String> = store.held().await?.into_iter().map(|h| h.symbol).collect();
     let wished = definition.symbols.iter().find(|s| held.contains(*s));
     if let Some(symbol) = wished {
@@ -210,7 +210,7 @@ fn new_run<'a>(
     }
 }
 
-fn strategy_row(definition: &Definition) -> StrategyRow {
+pub(crate) fn strategy_row(definition: &Definition) -> StrategyRow {
     StrategyRow {
         name: definition.name.clone(),
         description: Some(definition.description.clone()),
@@ -223,7 +223,7 @@ fn strategy_row(definition: &Definition) -> StrategyRow {
 }
 
 /// A parameter as a JSON number, so that SQL can compare it.
-fn number(value: rust_decimal::Decimal) -> Value {
+pub(crate) fn number(value: rust_decimal::Decimal) -> Value {
     serde_json::from_str(&value.normalize().to_string()).unwrap_or(Value::Null)
 }
 

@@ -1,0 +1,237 @@
+//! What is best: an objective and a condition over metrics, on variants just made and on rows read back.
+//! Nothing is printed, and no metric is made here.
+
+use std::sync::atomic::AtomicBool;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use sim::exact;
+use sim::expr::{Expr, Type};
+use sim::metrics::Metrics;
+use sim::params::Params;
+use store::sweeps::VariantRow;
+use store::{Results, Store};
+
+use super::plan::rule;
+use super::work::patiently;
+use crate::fail::Fail;
+
+/// What a sweep's best is when nothing is said.
+pub(crate) const DEFAULT: &str = "sharpe_ratio";
+/// Variants read from the database at once.
+pub(crate) const PAGE: u32 = 20_000;
+
+/// Metrics that an objective may mention, as the columns of `backtest_results` are named.
+pub(crate) const METRICS: [&str; 20] = [
+    "total_return",
+    "annual_return",
+    "volatility",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "max_drawdown",
+    "max_drawdown_duration",
+    "calmar_ratio",
+    "win_rate",
+    "profit_factor",
+    "total_trades",
+    "winning_trades",
+    "losing_trades",
+    "avg_trade_return",
+    "avg_win",
+    "avg_loss",
+    "largest_win",
+    "largest_loss",
+    "avg_trade_duration",
+    "final_capital",
+];
+
+/// Judges variants.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    objective: Expr,
+    keep: Option<Expr>,
+    mentioned: Vec<&'static str>,
+}
+
+impl Judge {
+    pub(crate) fn new(objective: &str, keep: Option<&str>) -> Result<Self, Fail> {
+        let parsed = Expr::parse(objective, Type::Number, &METRICS).map_err(|e| {
+            let fail = Fail::usage(e.render());
+            let hint =
+                e.hint().map_or_else(|| format!("metrics: {}", METRICS.join(" ")), str::to_owned);
+            fail.hint(hint)
+        })?;
+        let keep = keep.map(|keep| rule(keep, &METRICS)).transpose()?;
+        let exprs = || [Some(&parsed), keep.as_ref()].into_iter().flatten();
+        if let Some(odd) = exprs().find(|e| !e.columns().is_empty()) {
+            return Err(Fail::usage(format!("`{}` reads bars, not metrics", odd.source()))
+                .hint(format!("metrics: {}", METRICS.join(" "))));
+        }
+        let names: Vec<String> = exprs().flat_map(Expr::params).collect();
+        let mentioned = METRICS.into_iter().filter(|m| names.iter().any(|n| n == m)).collect();
+        Ok(Self { objective: parsed, keep, mentioned })
+    }
+
+    /// The objective as it was written.
+    pub(crate) fn source(&self) -> &str {
+        self.objective.source()
+    }
+
+    /// What the objective is worth; `None` when it is undefined or the condition does not hold.
+    fn value(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> Option<f64> {
+        let known = self.mentioned.iter().filter_map(|&m| Some((m.to_owned(), metric(m)?)));
+        let params: Params = known.collect();
+        if let Some(keep) = &self.keep
+            && keep.bind(&params).ok()?.constant_rule() != Some(Some(true))
+        {
+            return None;
+        }
+        let value = self.objective.bind(&params).ok()?.constant_number()?;
+        value.is_finite().then_some(value)
+    }
+
+    /// The same of a variant just made.
+    pub(crate) fn of_metrics(&self, m: &Metrics) -> Option<f64> {
+        let decimal = |v: Option<f64>| v.and_then(exact::shortest_decimal);
+        self.value(&|name| match name {
+            "total_return" => decimal(m.total_return),
+            "annual_return" => decimal(m.annual_return),
+            "volatility" => decimal(m.volatility),
+            "sharpe_ratio" => decimal(m.sharpe_ratio),
+            "sortino_ratio" => decimal(m.sortino_ratio),
+            "max_drawdown" => decimal(m.max_drawdown),
+            "max_drawdown_duration" => Some(m.max_drawdown_duration.into()),
+            "calmar_ratio" => decimal(m.calmar_ratio),
+            "win_rate" => decimal(m.win_rate),
+            "profit_factor" => decimal(m.profit_factor),
+            "total_trades" => Some(m.total_trades.into()),
+            "winning_trades" => Some(m.winning_trades.into()),
+            "losing_trades" => Some(m.losing_trades.into()),
+            "avg_trade_return" => decimal(m.avg_trade_return),
+            "avg_win" => decimal(m.avg_win),
+            "avg_loss" => decimal(m.avg_loss),
+            "largest_win" => decimal(m.largest_win),
+            "largest_loss" => decimal(m.largest_loss),
+            "avg_trade_duration" => m.avg_trade_duration_us.map(seconds),
+            "final_capital" => Some(m.final_capital),
+            _ => None,
+        })
+    }
+
+    /// The same of a variant as it is kept.
+    pub(crate) fn of_row(&self, row: &VariantRow) -> Option<f64> {
+        let r = row.results.as_ref()?;
+        self.value(&|name| metric(r, name))
+    }
+}
+
+/// A column of `backtest_results` by its name.
+pub(crate) fn metric(r: &Results, name: &str) -> Option<Decimal> {
+    match name {
+        "total_return" => r.total_return,
+        "annual_return" => r.annual_return,
+        "volatility" => r.volatility,
+        "sharpe_ratio" => r.sharpe_ratio,
+        "sortino_ratio" => r.sortino_ratio,
+        "max_drawdown" => r.max_drawdown,
+        "max_drawdown_duration" => r.max_drawdown_duration.map(Decimal::from),
+        "calmar_ratio" => r.calmar_ratio,
+        "win_rate" => r.win_rate,
+        "profit_factor" => r.profit_factor,
+        "total_trades" => r.total_trades.map(Decimal::from),
+        "winning_trades" => r.winning_trades.map(Decimal::from),
+        "losing_trades" => r.losing_trades.map(Decimal::from),
+        "avg_trade_return" => r.avg_trade_return,
+        "avg_win" => r.avg_win,
+        "avg_loss" => r.avg_loss,
+        "largest_win" => r.largest_win,
+        "largest_loss" => r.largest_loss,
+        "avg_trade_duration" => r.avg_trade_duration_us.map(seconds),
+        "final_capital" => r.final_capital,
+        _ => None,
+    }
+}
+
+fn seconds(us: i64) -> Decimal {
+    Decimal::new(us, 6)
+}
+
+/// Shows every variant of a sweep to `see`, by index, a page of rows in memory at a time.
+pub(crate) async fn each(
+    store: &Store,
+    sweep: i64,
+    mut see: impl FnMut(VariantRow),
+) -> Result<(), Fail> {
+    let (mut from, never) = (0, AtomicBool::new(false));
+    loop {
+        let rows = patiently(store, &never, || store.variants(sweep, from, PAGE)).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        from = last.idx + 1;
+        rows.into_iter().for_each(&mut see);
+    }
+}
+
+/// The best variants first, at most `most`; equal ones by index.
+pub(crate) async fn best(
+    store: &Store,
+    sweep: i64,
+    judge: &Judge,
+    most: usize,
+    fits: impl Fn(&VariantRow) -> bool,
+) -> Result<Vec<(f64, VariantRow)>, Fail> {
+    let mut best: Vec<(f64, VariantRow)> = Vec::new();
+    let order = |a: &(f64, VariantRow), b: &(f64, VariantRow)| {
+        b.0.total_cmp(&a.0).then(a.1.idx.cmp(&b.1.idx))
+    };
+    each(store, sweep, |row| {
+        let Some(value) = judge.of_row(&row).filter(|_| fits(&row)) else { return };
+        best.push((value, row));
+        // Sorted only when twice as many as wanted have come, so that a row costs next to nothing.
+        if best.len() > 2 * most + 1_000 {
+            best.sort_by(order);
+            best.truncate(most);
+        }
+    })
+    .await?;
+    best.sort_by(order);
+    best.truncate(most);
+    Ok(best)
+}
+
+/// A parameter's value of a row.
+pub(crate) fn parameter(row: &VariantRow, name: &str) -> Option<Decimal> {
+    let value = row.parameters.get(name)?;
+    value.to_string().parse().ok()
+}
+
+/// A decimal as a double, for tables.
+pub(crate) fn float(value: Option<Decimal>) -> Option<f64> {
+    value.and_then(|v| v.to_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_is_any_expression_over_metrics() {
+        let metrics = Metrics {
+            sharpe_ratio: Some(1.5),
+            max_drawdown: Some(20.0),
+            total_trades: 29,
+            ..Metrics::default()
+        };
+        let value = |objective: &str, keep: Option<&str>| {
+            Judge::new(objective, keep).unwrap().of_metrics(&metrics)
+        };
+        assert_eq!(value("sharpe_ratio", None), Some(1.5));
+        assert_eq!(value("sharpe_ratio - max_drawdown / 10", None), Some(-0.5));
+        assert_eq!(value("-max_drawdown", None), Some(-20.0));
+        assert_eq!(value("sharpe_ratio", Some("total_trades >= 30")), None);
+        assert_eq!(value("sharpe_ratio", Some("total_trades >= 29")), Some(1.5));
+        assert_eq!(value("sortino_ratio", None), None, "undefined");
+        assert!(Judge::new("sharp_ratio", None).is_err());
+        assert!(Judge::new("close", None).is_err());
+        assert!(Judge::new("sharpe_ratio", Some("total_trades")).is_err());
+    }
+}

@@ -1,0 +1,203 @@
+//! `backtest sweep list`, `status`, `show`, `cancel`, `delete` and `prune`, and what is said when a sweep is done.
+//! What stands in the rows, and nothing more.
+
+use serde_json::{Value, json};
+use store::Store;
+use store::sweeps::SweepRow;
+
+use super::judge::best;
+use super::plan::Plan;
+use super::work::Worker;
+use super::{judge, row, stable, table as variants};
+use crate::args::Global;
+use crate::args::sweep::Judge as JudgeArgs;
+use crate::fail::Fail;
+use crate::table::{count, table};
+use crate::{talk, when};
+
+pub(super) async fn list(global: &Global, store: &Store, limit: u32) -> Result<(), Fail> {
+    let rows = store.sweeps(None, limit).await?;
+    if global.json {
+        talk::json(&Value::Array(rows.iter().map(document).collect()));
+        return Ok(());
+    }
+    if rows.is_empty() {
+        talk::say(format!("`{}` keeps no sweep; begin one with `backtest sweep`", store.place()));
+        return Ok(());
+    }
+    let line = |s: &SweepRow| {
+        vec![
+            s.id.to_string(),
+            s.strategy.clone().unwrap_or_default(),
+            count(s.n_variants),
+            count(s.n_completed),
+            count(s.n_failed),
+            s.status.to_lowercase(),
+            when::show(s.created_us),
+            s.name.clone(),
+        ]
+    };
+    let header = ["id", "strategy", "variants", "completed", "failed", "status", "begun", "name"];
+    talk::data(&table(&header, &[0, 2, 3, 4], rows.iter().map(line).collect()));
+    Ok(())
+}
+
+fn document(s: &SweepRow) -> Value {
+    json!({
+        "id": s.id,
+        "name": s.name,
+        "user": s.user,
+        "strategy": s.strategy,
+        "status": s.status,
+        "variants": s.n_variants,
+        "completed": s.n_completed,
+        "failed": s.n_failed,
+        "blocks": s.n_blocks,
+        "blocks_done": s.n_blocks_done,
+        "engine_version": s.engine_version,
+        "created_at": when::iso(s.created_us),
+        "completed_at": s.completed_us.map(when::iso),
+    })
+}
+
+pub(super) fn status(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
+    if global.json {
+        talk::json(&document(sweep));
+        return Ok(());
+    }
+    let saved = sweep.n_completed + sweep.n_failed;
+    let share =
+        if sweep.n_variants == 0 { 0.0 } else { 100.0 * saved as f64 / sweep.n_variants as f64 };
+    talk::data(&format!(
+        "sweep {} is {}: {} of {} variants saved ({share:.1} %), {} of them failed; {} of {} blocks",
+        sweep.id,
+        sweep.status.to_lowercase(),
+        count(saved),
+        count(sweep.n_variants),
+        count(sweep.n_failed),
+        sweep.n_blocks_done,
+        sweep.n_blocks,
+    ));
+    if sweep.status == "STOPPED" || sweep.status == "CANCELLED" {
+        talk::say(format!("go on with: backtest sweep resume {}", sweep.id));
+    }
+    Ok(())
+}
+
+pub(super) fn show(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
+    let mut all = document(sweep);
+    all["definition"] = sweep.definition.clone();
+    if global.json {
+        talk::json(&all);
+        return Ok(());
+    }
+    let kept = Plan::of(&sweep.definition)?.kept;
+    talk::data(&format!("sweep {} `{}`, {}", sweep.id, sweep.name, sweep.status.to_lowercase()));
+    for series in &kept.series {
+        talk::data(&format!(
+            "  {} {}, {} to {}, {} bars",
+            series.symbol,
+            series.timeframe,
+            when::show(series.start_us),
+            when::show(series.end_us),
+            count(series.n_bars as u64)
+        ));
+    }
+    for axis in &kept.axes {
+        let values: Vec<String> = axis.values.iter().take(12).map(ToString::to_string).collect();
+        let more = axis.values.len().saturating_sub(12);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        talk::data(&format!("  {} = {}{more}", axis.name, values.join(", ")));
+    }
+    for rule in &kept.constraints {
+        talk::data(&format!("  where {rule}"));
+    }
+    let keep = kept.keep.map_or_else(String::new, |keep| format!(", if {keep}"));
+    let (search, trades) = (&kept.search.kind, &kept.trades);
+    talk::data(&format!("  {search} search; objective {}{keep}; trades {trades}", kept.objective));
+    status(global, sweep)
+}
+
+/// After the last block: what is best, and where to look.
+pub(super) async fn summary(
+    global: &Global,
+    store: &Store,
+    worker: &Worker,
+    top: usize,
+) -> Result<(), Fail> {
+    let id = worker.sweep.id;
+    let now = row(store, id).await?;
+    let best = best(store, id, &worker.judge, top, |_| true).await?;
+    let around = stable::around(store, id, &worker.plan, &worker.judge, &best).await?;
+    variants::print(global, &worker.plan, worker.judge.source(), &best, &around);
+    let failed = match now.n_failed {
+        0 => String::new(),
+        n => format!(", {} failed", count(n)),
+    };
+    talk::say(format!(
+        "{} variants{failed}, kept as sweep {id} in `{}`; more: backtest sweep top {id}",
+        count(now.n_completed + now.n_failed),
+        store.place()
+    ));
+    Ok(())
+}
+
+pub(super) async fn cancel(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
+    row(store, id).await?;
+    let cancelled = store.cancel_sweep(id).await?;
+    if global.json {
+        talk::json(&json!({ "cancelled": cancelled }));
+    } else if cancelled {
+        talk::data(&format!("sweep {id} is cancelled; its workers stop after their blocks"));
+    } else {
+        talk::data(&format!("sweep {id} does not run"));
+    }
+    Ok(())
+}
+
+pub(super) async fn delete(global: &Global, store: &Store, ids: &[i64]) -> Result<(), Fail> {
+    for &id in ids {
+        row(store, id).await?;
+    }
+    let mut variants = 0;
+    for &id in ids {
+        variants += store.delete_sweep(id).await?;
+    }
+    if global.json {
+        talk::json(&json!({ "deleted": ids, "variants": variants }));
+    } else {
+        talk::data(&format!("deleted with {} variants", count(variants)));
+    }
+    Ok(())
+}
+
+pub(super) async fn prune(
+    global: &Global,
+    store: &Store,
+    id: i64,
+    most: usize,
+    args: &JudgeArgs,
+) -> Result<(), Fail> {
+    let sweep = row(store, id).await?;
+    if sweep.status != "COMPLETED" {
+        let hint = format!("let it end first: backtest sweep resume {id}");
+        return Err(
+            Fail::usage(format!("sweep {id} is {}", sweep.status.to_lowercase())).hint(hint)
+        );
+    }
+    let plan = Plan::of(&sweep.definition)?;
+    let judge = judge(&plan, args)?;
+    let best = best(store, id, &judge, most, |_| true).await?;
+    if best.is_empty() && most > 0 {
+        let message = format!("no variant has a defined `{}`; nothing was deleted", judge.source());
+        return Err(Fail::usage(message).hint("give another --objective or --keep"));
+    }
+    let keep: Vec<i64> = best.iter().map(|(_, row)| row.id).collect();
+    let deleted = store.prune_sweep(id, &keep).await?;
+    if global.json {
+        talk::json(&json!({ "kept": keep, "deleted": deleted }));
+    } else {
+        talk::data(&format!("kept the best {}, deleted {}", keep.len(), count(deleted)));
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `backtest sweep top` and `export`: variants as a table, as JSON and as a file.
+//! What is best is `judge`'s, how stable it is `stable`'s.
+
+use std::path::Path;
+
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use sim::expr::Expr;
+use store::Store;
+use store::export::{TableColumn, TableFormat, Target, Values, write_table};
+use store::sweeps::VariantRow;
+
+use super::judge::{METRICS, best, each, float, metric, parameter};
+use super::plan::{Plan, rule};
+use super::stable::{self, Around};
+use super::{judge, row};
+use crate::args::Global;
+use crate::args::sweep::Top;
+use crate::fail::{Code, Fail};
+use crate::table::{count, number, signed, table};
+use crate::talk;
+
+pub(super) async fn top(global: &Global, store: &Store, args: &Top) -> Result<(), Fail> {
+    let sweep = row(store, args.id).await?;
+    let plan = Plan::of(&sweep.definition)?;
+    let judge = judge(&plan, &args.judge)?;
+    let names: Vec<&str> = plan.kept.axes.iter().map(|a| a.name.as_str()).collect();
+    let wheres: Vec<Expr> =
+        args.wheres.iter().map(|source| rule(source, &names)).collect::<Result<_, _>>()?;
+    let fits = |row: &VariantRow| {
+        args.symbol.as_ref().is_none_or(|symbol| *symbol == row.symbol)
+            && wheres.iter().all(|rule| meets(rule, row, &names))
+    };
+    let best = best(store, args.id, &judge, args.limit, fits).await?;
+    let around = stable::around(store, args.id, &plan, &judge, &best).await?;
+    print(global, &plan, judge.source(), &best, &around);
+    Ok(())
+}
+
+fn meets(rule: &Expr, row: &VariantRow, names: &[&str]) -> bool {
+    let known = names.iter().filter_map(|&n| Some((n.to_owned(), parameter(row, n)?)));
+    let bound = rule.bind(&known.collect());
+    bound.is_ok_and(|bound| bound.constant_rule() == Some(Some(true)))
+}
+
+pub(super) fn print(
+    global: &Global,
+    plan: &Plan,
+    objective: &str,
+    best: &[(f64, VariantRow)],
+    around: &[Around],
+) {
+    if global.json {
+        let variants: Vec<Value> =
+            best.iter().zip(around).map(|(best, around)| document(best, around)).collect();
+        talk::json(&json!({ "objective": objective, "variants": variants }));
+        return;
+    }
+    if best.is_empty() {
+        talk::say(format!("no variant has a defined `{objective}`"));
+        return;
+    }
+    let many = plan.kept.series.len() > 1;
+    let mut header = vec!["id"];
+    if many {
+        header.extend(["symbol", "tf"]);
+    }
+    let swept: Vec<&str> = plan.kept.axes.iter().map(|a| a.name.as_str()).collect();
+    header.extend(swept.iter());
+    let left = if many { 3 } else { 1 };
+    header.extend([objective, "near mean", "near worst", "return", "drawdown", "trades"]);
+    let line = |((value, row), around): (&(f64, VariantRow), &Around)| {
+        let mut cells = vec![row.id.to_string()];
+        if many {
+            cells.extend([row.symbol.clone(), row.timeframe.clone()]);
+        }
+        let shown = |n: &&str| parameter(row, n).map_or_else(String::new, |v| v.to_string());
+        cells.extend(swept.iter().map(shown));
+        let of = |name| float(row.results.as_ref().and_then(|r| metric(r, name)));
+        let trades = row.results.as_ref().and_then(|r| r.total_trades);
+        cells.extend([
+            number(Some(*value), 4, ""),
+            number(around.mean, 4, ""),
+            number(around.worst, 4, ""),
+            signed(of("total_return"), 2, " %"),
+            number(of("max_drawdown"), 2, " %"),
+            trades.map_or_else(|| "-".to_owned(), count),
+        ]);
+        cells
+    };
+    let rows = best.iter().zip(around).map(line).collect();
+    let numbers: Vec<usize> = std::iter::once(0).chain(left..header.len()).collect();
+    talk::data(&table(&header, &numbers, rows));
+}
+
+fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
+    let metrics: serde_json::Map<String, Value> = METRICS
+        .iter()
+        .map(|&name| {
+            let value = row.results.as_ref().and_then(|r| metric(r, name));
+            (name.to_owned(), json!(value.map(|v| v.to_string())))
+        })
+        .collect();
+    json!({
+        "id": row.id,
+        "variant_idx": row.idx,
+        "symbol": row.symbol,
+        "timeframe": row.timeframe,
+        "parameters": row.parameters,
+        "objective": value,
+        "neighbours": { "n": around.n, "mean": around.mean, "worst": around.worst },
+        "has_trades": row.has_trades,
+        "results": metrics,
+    })
+}
+
+/// Every variant of a sweep as one table, by index.
+pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Result<(), Fail> {
+    let sweep = row(store, id).await?;
+    let plan = Plan::of(&sweep.definition)?;
+    let ending = output.and_then(Path::extension).and_then(|e| e.to_str()).unwrap_or("csv");
+    let format = match ending {
+        "csv" => TableFormat::Csv,
+        "json" => TableFormat::Json,
+        "parquet" => TableFormat::Parquet,
+        "feather" | "ipc" | "arrow" => TableFormat::Ipc,
+        other => {
+            return Err(Fail::usage(format!("no format is known by `.{other}`"))
+                .hint("give --output with .csv, .parquet, .feather or .json"));
+        }
+    };
+    let mut rows = Vec::new();
+    each(store, id, |row| rows.push(row)).await?;
+    let target = output.map_or_else(talk::target, Target::from);
+    let columns = columns(&plan, &rows);
+    let written = rows.len() as u64;
+    let task = tokio::task::spawn_blocking(move || write_table(target, format, columns));
+    task.await.map_err(|e| Fail::new(Code::Bug, e))??;
+    if let Some(path) = output {
+        talk::say(format!("wrote {} variants to {}", count(written), path.display()));
+    }
+    Ok(())
+}
+
+fn columns(plan: &Plan, rows: &[VariantRow]) -> Vec<TableColumn> {
+    let text = |of: fn(&VariantRow) -> Option<String>| Values::Text(rows.iter().map(of).collect());
+    let units = |value: Option<Decimal>| value.and_then(sim::exact::units);
+    let mut columns = vec![
+        (
+            "variant_idx".to_owned(),
+            Values::Integer(rows.iter().map(|r| i64::try_from(r.idx).ok()).collect()),
+        ),
+        ("backtest_id".to_owned(), Values::Integer(rows.iter().map(|r| Some(r.id)).collect())),
+        ("symbol".to_owned(), text(|r| Some(r.symbol.clone()))),
+        ("timeframe".to_owned(), text(|r| Some(r.timeframe.clone()))),
+        ("status".to_owned(), text(|r| Some(r.status.clone()))),
+        ("error".to_owned(), text(|r| r.error.clone())),
+    ];
+    for axis in &plan.kept.axes {
+        let values = rows.iter().map(|r| units(parameter(r, &axis.name))).collect();
+        columns.push((axis.name.clone(), Values::Decimal(values)));
+    }
+    for name in METRICS {
+        let of = |r: &VariantRow| units(r.results.as_ref().and_then(|r| metric(r, name)));
+        columns.push((name.to_owned(), Values::Decimal(rows.iter().map(of).collect())));
+    }
+    columns.into_iter().map(|(name, values)| TableColumn { name, values }).collect()
+}

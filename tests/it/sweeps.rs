@@ -1,0 +1,562 @@
+//! Sweeps as a whole: each variant saved exactly once whatever dies when, shards that add up, and errors before work.
+//! The kernel's numbers are `sim`'s tests; here rows are compared with rows.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::servers::{Backend, backends};
+
+/// SIGKILLs of the sweep that is killed most, and how many of them between its first and its last committed block.
+const KILLS: usize = 50;
+const KILLS_BETWEEN: usize = 30;
+/// 19 values of each of three dimensions, of which `fast < slow` leaves 171 × 19.
+const GRID: [&str; 6] =
+    ["--param", "fast=2..20", "--param", "slow=2..20", "--param", "fee_bps=0..18"];
+const VARIANTS: usize = 171 * 19;
+
+fn command(url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backtest"));
+    command.args(["--db", url]).args(args).env_remove("DATABASE_URL").stdin(Stdio::null());
+    command
+}
+
+fn run(url: &str, args: &[&str]) -> Output {
+    command(url, args).output().expect("the binary that was just built can be started")
+}
+
+/// Runs it and returns its stdout; it has to end well.
+fn good(url: &str, args: &[&str]) -> String {
+    let output = run(url, args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}");
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
+}
+
+/// Runs it and returns its exit code and stderr; it has to end badly.
+fn bad(url: &str, args: &[&str]) -> (i32, String) {
+    let output = run(url, args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{args:?} ended well");
+    (output.status.code().unwrap_or(-1), said)
+}
+
+/// Bars of a random walk, the same each time, imported as `NAME`.
+fn import(url: &str, name: &str, minutes: usize) {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let file = dir.path().join(format!("{name}-1m.csv"));
+    let mut text = String::from("timestamp,open,high,low,close,volume\n");
+    let mut state = 7_u64 + name.len() as u64;
+    let mut random = move |n: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((state >> 33) % n).expect("small")
+    };
+    let mut close = 100_000;
+    for minute in 0..minutes {
+        let open = close;
+        close = (open + random(401) - 200).max(1_000);
+        let (high, low) = (open.max(close) + random(50), open.min(close) - random(50));
+        let cents = |v: i64| format!("{}.{:02}", v / 100, v % 100);
+        let time_ms = 1_704_067_200_000_usize + minute * 60_000;
+        text.push_str(&format!(
+            "{time_ms},{},{},{},{},1\n",
+            cents(open),
+            cents(high),
+            cents(low),
+            cents(close)
+        ));
+    }
+    std::fs::write(&file, text).expect("the file can be written");
+    let file = file.display().to_string();
+    good(url, &["import", &file, "--symbol", name, "--timeframe", "1m"]);
+}
+
+fn prepare(backend: &Backend, minutes: usize) {
+    good(&backend.url, &["migrate"]);
+    import(&backend.url, "RANDOM", minutes);
+}
+
+/// Every variant as the export tells it, ids apart; and that no index stands twice.
+fn variants(url: &str, sweep: i64) -> BTreeMap<u64, String> {
+    let text = good(url, &["sweep", "export", &sweep.to_string()]);
+    let mut all = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let mut fields = line.splitn(3, ',');
+        let idx = fields.next().expect("an index").parse().expect("a number");
+        let _id = fields.next();
+        let rest = fields.next().expect("more columns").to_owned();
+        assert!(all.insert(idx, rest).is_none(), "variant {idx} stands twice");
+    }
+    all
+}
+
+fn status(url: &str, sweep: i64) -> Value {
+    let text = good(url, &["sweep", "status", &sweep.to_string(), "--json"]);
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn number(value: &Value, name: &str) -> i64 {
+    value[name].as_i64().unwrap_or_else(|| panic!("{name} of {value}"))
+}
+
+/// The arguments of the sweep that most tests run, with `more` of their own.
+fn sweep_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["sweep", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m"];
+    args.extend(GRID);
+    args.extend(["-j", "1", "--warmup", "0", "--if-exists", "resume"]);
+    args.extend(more);
+    args
+}
+
+/// Trades and equity rows that the best variants have.
+fn kept_trades(url: &str, sweep: i64) -> Vec<(u64, usize)> {
+    let text = good(url, &["sweep", "top", &sweep.to_string(), "-n", "5", "--json"]);
+    let top: Value = serde_json::from_str(&text).expect("JSON");
+    let variants = top["variants"].as_array().expect("a list");
+    let kept = variants.iter().map(|v| {
+        assert_eq!(v["has_trades"], true, "{v}");
+        let id = v["id"].as_i64().expect("an id").to_string();
+        let trades = good(url, &["trades", &id, "--format", "csv"]);
+        (v["variant_idx"].as_u64().expect("an index"), trades.lines().count())
+    });
+    kept.collect()
+}
+
+/// The same sweep, undisturbed, in a database of its own.
+fn undisturbed(minutes: usize) -> (BTreeMap<u64, String>, Vec<(u64, usize)>) {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("whole.db").display());
+    import(&url, "RANDOM", minutes);
+    good(&url, &sweep_args(&["--trades", "top=5"]));
+    let rows = variants(&url, 1);
+    assert_eq!(rows.len(), VARIANTS);
+    (rows, kept_trades(&url, 1))
+}
+
+fn spawn(url: &str, args: &[&str]) -> Child {
+    command(url, args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary that was just built can be started")
+}
+
+/// Waits for it at most `limit`, and kills it then; whether it ended by itself.
+fn ends_within(child: &mut Child, limit: Duration) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        if child.try_wait().expect("our child").is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("our child");
+    child.wait().expect("our child");
+    false
+}
+
+/// Blocks saved so far, and how many there are; before the sweep is written down, none of one.
+fn blocks(url: &str) -> (i64, i64) {
+    let output = run(url, &["sweep", "status", "1", "--json"]);
+    serde_json::from_slice::<Value>(&output.stdout)
+        .map_or((0, 1), |s| (number(&s, "blocks_done"), number(&s, "blocks")))
+}
+
+/// Kills workers of one sweep again and again, each a little further on than the one before and at a moment of its
+/// own, then lets one finish.
+#[test]
+fn a_sweep_killed_fifty_times_has_every_variant_once() {
+    const MINUTES: usize = 3_000;
+    let (rows, trades) = undisturbed(MINUTES);
+    for backend in backends() {
+        prepare(&backend, MINUTES);
+        let args = sweep_args(&["--trades", "top=5", "--block", "4"]);
+        let (mut kills, mut between) = (0, 0);
+        while kills < KILLS {
+            let mut child = spawn(&backend.url, &args);
+            let due = 0.85 * kills as f64 / KILLS as f64;
+            let far = || {
+                let (done, all) = blocks(&backend.url);
+                done as f64 / all as f64
+            };
+            while far() < due {
+                let ended = child.try_wait().expect("our child");
+                assert!(ended.is_none(), "{}: {ended:?} before it was killed", backend.name);
+            }
+            let patience = Duration::from_millis(5 + kills as u64 * 7 % 40);
+            assert!(!ends_within(&mut child, patience), "{}: it ended too soon", backend.name);
+            kills += 1;
+            let (done, all) = blocks(&backend.url);
+            assert!(done < all, "{}: all was done after {kills} kills", backend.name);
+            between += usize::from(done > 0);
+        }
+        eprintln!(
+            "{}: {kills} SIGKILLs, {between} of them between the first and the last committed block",
+            backend.name
+        );
+        assert!(between >= KILLS_BETWEEN);
+        good(&backend.url, &args);
+        let state = status(&backend.url, 1);
+        assert_eq!(state["status"], "COMPLETED");
+        assert_eq!(variants(&backend.url, 1), rows, "{}", backend.name);
+        assert_eq!(kept_trades(&backend.url, 1), trades, "{}", backend.name);
+    }
+}
+
+#[test]
+fn four_shards_at_once_with_one_killed_add_up_to_one_process() {
+    const MINUTES: usize = 3_000;
+    let (rows, trades) = undisturbed(MINUTES);
+    for backend in backends() {
+        prepare(&backend, MINUTES);
+        let shards = ["1/4", "2/4", "3/4", "4/4"];
+        let mut workers: Vec<Child> = shards
+            .iter()
+            .map(|shard| {
+                let more = ["--trades", "top=5", "--block", "64", "--shard", shard];
+                spawn(&backend.url, &sweep_args(&more))
+            })
+            .collect();
+        // The third dies as soon as there is a sweep.
+        let begun = Instant::now();
+        while !run(&backend.url, &["sweep", "status", "1"]).status.success() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no sweep was begun");
+        }
+        workers[2].kill().expect("our child");
+        for (nth, worker) in workers.iter_mut().enumerate() {
+            let ended = worker.wait().expect("our child");
+            assert_eq!(ended.success(), nth != 2, "{}: shard {}", backend.name, nth + 1);
+        }
+        let state = status(&backend.url, 1);
+        assert!(number(&state, "blocks_done") < number(&state, "blocks"), "{state}");
+        good(&backend.url, &["sweep", "resume", "1"]);
+        assert_eq!(status(&backend.url, 1)["status"], "COMPLETED");
+        assert_eq!(variants(&backend.url, 1), rows, "{}", backend.name);
+        assert_eq!(kept_trades(&backend.url, 1), trades, "{}", backend.name);
+        let list = good(&backend.url, &["sweep", "list", "--json"]);
+        assert_eq!(
+            serde_json::from_str::<Value>(&list).expect("JSON")[1],
+            Value::Null,
+            "one sweep"
+        );
+    }
+}
+
+/// Cuts every connection to the database from outside, again and again, while a sweep is written.
+#[test]
+fn a_sweep_outlives_connections_that_are_cut() {
+    const MINUTES: usize = 3_000;
+    let (rows, trades) = undisturbed(MINUTES);
+    for backend in backends().iter().filter(|b| b.name != "sqlite") {
+        prepare(backend, MINUTES);
+        let mut child = spawn(&backend.url, &sweep_args(&["--trades", "top=5", "--block", "16"]));
+        let mut cut = 0;
+        while blocks(&backend.url).0 == 0 {
+            assert!(child.try_wait().expect("our child").is_none(), "it ended too soon");
+        }
+        while child.try_wait().expect("our child").is_none() {
+            let (done, all) = blocks(&backend.url);
+            if done == all {
+                break;
+            }
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                       AND application_name = 'backtest'";
+            cut += crate::servers::psql(&backend.url, sql).parse::<usize>().expect("a number");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert!(child.wait().expect("our child").success(), "{}", backend.name);
+        eprintln!("{}: {cut} connections cut", backend.name);
+        assert!(cut > 0, "no connection was there to be cut");
+        assert_eq!(variants(&backend.url, 1), rows, "{}", backend.name);
+        assert_eq!(kept_trades(&backend.url, 1), trades, "{}", backend.name);
+    }
+}
+
+/// A PostgreSQL server of this test alone, since it is restarted under its clients. Stopped and deleted when dropped.
+struct OwnServer {
+    home: String,
+    port: u32,
+}
+
+impl OwnServer {
+    /// `None`, with a line on stderr, where tests have no server.
+    fn start() -> Option<Self> {
+        let given = std::env::var("TEST_POSTGRES_URL").is_ok_and(|url| !url.is_empty());
+        if !given || std::env::var("BACKTEST_SKIP_SERVERS").is_ok_and(|skip| skip == "1") {
+            eprintln!("SKIPPED: no TEST_POSTGRES_URL, so no server of its own either");
+            return None;
+        }
+        let home = Self::server(&["mktemp", "-d", "/var/tmp/backtest-restart.XXXXXX"]);
+        let server =
+            Self { home: home.trim().to_owned(), port: 20_000 + std::process::id() % 12_000 };
+        let data = server.data();
+        Self::server(&["initdb", "-D", &data, "-U", "postgres", "-A", "trust", "--no-sync"]);
+        server.control("start");
+        Some(server)
+    }
+
+    fn data(&self) -> String {
+        format!("{}/data", self.home)
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    fn control(&self, what: &str) {
+        let options = format!("-p {} -h 127.0.0.1 -k ''", self.port);
+        let log = format!("{}/log", self.home);
+        let data = self.data();
+        let mut args = vec!["pg_ctl", what, "-w", "-D", &data, "-l", &log, "-o", &options];
+        if what != "start" {
+            args.extend(["-m", "immediate"]);
+        }
+        if what == "stop" {
+            args.retain(|arg| !["-l", &log, "-o", &options].contains(arg));
+        }
+        Self::server(&args);
+    }
+
+    /// Runs it as the user that PostgreSQL agrees to run as, and returns its stdout.
+    fn server(args: &[&str]) -> String {
+        let root = std::fs::metadata("/proc/self").is_ok_and(|m| {
+            use std::os::unix::fs::MetadataExt as _;
+            m.uid() == 0
+        });
+        let mut words =
+            vec!["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"];
+        if !root {
+            words.clear();
+        }
+        words.extend(args);
+        // The server keeps what it inherits open, so its output goes to a file or nowhere.
+        let quiet = args[0] == "pg_ctl";
+        let stdout = if quiet { Stdio::null() } else { Stdio::piped() };
+        let child = Command::new(words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::null())
+            .current_dir("/var/tmp")
+            .spawn();
+        let output = child.and_then(Child::wait_with_output).expect("PostgreSQL's programs");
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.control("stop");
+        if let Err(error) = std::fs::remove_dir_all(&self.home) {
+            eprintln!("could not delete {}: {error}", self.home);
+        }
+    }
+}
+
+/// Three times the server dies at once, as in a power cut, and starts again, while a sweep is written.
+#[test]
+fn a_sweep_outlives_restarts_of_its_server() {
+    const MINUTES: usize = 3_000;
+    let Some(server) = OwnServer::start() else { return };
+    let (rows, trades) = undisturbed(MINUTES);
+    let url = server.url();
+    good(&url, &["migrate"]);
+    import(&url, "RANDOM", MINUTES);
+    let mut child = spawn(&url, &sweep_args(&["--trades", "top=5", "--block", "4"]));
+    for restart in 1..=3 {
+        while blocks(&url).0 < restart * 100 {
+            assert!(child.try_wait().expect("our child").is_none(), "it ended too soon");
+        }
+        server.control("restart");
+        let (done, all) = blocks(&url);
+        eprintln!("restart {restart}: {done} of {all} blocks were saved");
+        assert!(done < all, "all was done");
+    }
+    assert!(child.wait().expect("our child").success());
+    assert_eq!(variants(&url, 1), rows);
+    assert_eq!(kept_trades(&url, 1), trades);
+}
+
+/// A quota of 0 bytes beyond what is there, by the limit of the size of a file that a process may write.
+#[test]
+fn a_full_disk_stops_a_sweep_and_loses_nothing() {
+    const MINUTES: usize = 3_000;
+    let (rows, _) = undisturbed(MINUTES);
+    let backend = backends().remove(0);
+    assert_eq!(backend.name, "sqlite");
+    prepare(&backend, MINUTES);
+    let file = backend.url.trim_start_matches("sqlite:");
+    let kib = std::fs::metadata(file).expect("the database").len() / 1_024 + 600;
+    let args = sweep_args(&["--block", "64", "--trades", "none"]);
+    let words: Vec<String> = args.iter().map(|a| format!("'{a}'")).collect();
+    let program = env!("CARGO_BIN_EXE_backtest");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {kib}; exec '{program}' --db '{}' {}",
+        backend.url,
+        words.join(" ")
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().expect("bash");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("backtest sweep resume 1") || said.contains("disk"), "{said}");
+    let state = status(&backend.url, 1);
+    let done = number(&state, "blocks_done");
+    assert!(done > 0 && done < number(&state, "blocks"), "{state}");
+    good(&backend.url, &["sweep", "resume", "1"]);
+    assert_eq!(variants(&backend.url, 1), rows);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_work() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("refused.db").display());
+    import(&url, "RANDOM", 500);
+    let error = |more: &[&str]| {
+        let mut args = vec!["sweep", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m"];
+        args.extend(more);
+        bad(&url, &args)
+    };
+    for (more, expected) in [
+        (&["--param", "fast=5..100:0"][..], "never ends"),
+        (&["--param", "fast=5.."], "never ends"),
+        (&["--param", "fast=100..5"], "empty"),
+        (&["--param", "fast="], "a value is missing"),
+        (&["--param", "fats=1,2"], "`sma_cross` has no parameter `fats`"),
+        (
+            &["--where", "fast > slow"],
+            "none of 400 combinations meets `fast < slow` and `fast > slow`",
+        ),
+        (&["--where", "fast > close"], "reads bars"),
+        (&["--max-variants", "100"], "355 variants are more than the limit of 100"),
+        (&["--param", "fee_bps=-1,5"], "fee_bps must be"),
+        (&["--objective", "sharp"], "sharp"),
+        (&["--keep", "total_trades"], "total_trades"),
+        (&["--search", "random"], "--trials"),
+        (&["--shard", "3/2"], "no shard"),
+        (&["--block", "0"], "a block of 0"),
+    ] {
+        let (code, said) = error(more);
+        assert!(code == 2 && said.contains(expected), "{more:?}: {code}: {said}");
+    }
+    let huge = ["--param", "fast=1..99999", "--param", "slow=100000..199999", "--max-variants"];
+    let (code, said) = error(&[&huge[..], &["900000000000", "--search", "random"]].concat());
+    assert_eq!(code, 2, "{said}");
+    let list = good(&url, &["sweep", "list", "--json"]);
+    assert_eq!(list.trim(), "[]", "nothing was begun");
+    // 91 million variants.
+    let rows = ["--param", "fast=1..200", "--param", "slow=201..5200", "--param", "fee_bps=0..90"];
+    let (code, said) = error(&[&rows[..], &["--max-variants", "99999999"]].concat());
+    assert!(code == 4 && said.contains("of disk"), "{code}: {said}");
+}
+
+#[test]
+fn the_same_sweep_goes_on_and_another_is_another() {
+    for backend in backends() {
+        prepare(&backend, 500);
+        let url = &backend.url;
+        let args = ["sweep", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m"];
+        let small = [&args[..], &["--param", "fast=5,10", "--param", "slow=20,40"]].concat();
+        good(url, &small);
+        good(url, &small);
+        let (code, said) = bad(url, &[&small[..], &["--if-exists", "error"]].concat());
+        assert!(code == 2 && said.contains("kept already, as 1"), "{said}");
+        good(url, &[&small[..], &["--if-exists", "new"]].concat());
+        let wider = [&args[..], &["--param", "fast=5,10,15", "--param", "slow=20,40"]].concat();
+        good(url, &wider);
+        // The same variants stand in three sweeps, and a run of one of them is a row of its own.
+        assert_eq!(variants(url, 1), variants(url, 2));
+        assert_eq!(variants(url, 3).len(), 6);
+        let run =
+            ["run", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m", "--set", "slow=20"];
+        let single: Value =
+            serde_json::from_str(&good(url, &[&run[..], &["--json"]].concat())).expect("JSON");
+        let top = good(
+            url,
+            &[
+                "sweep",
+                "top",
+                "1",
+                "--where",
+                "fast == 10 and slow == 20",
+                "--objective",
+                "total_return",
+                "--json",
+            ],
+        );
+        let top: Value = serde_json::from_str(&top).expect("JSON");
+        let variant = &top["variants"][0];
+        for metric in ["total_return", "sharpe_ratio", "max_drawdown", "final_capital"] {
+            assert_eq!(variant["results"][metric], single["results"][metric], "{metric}");
+        }
+        let shown = good(url, &["show", &variant["id"].to_string(), "--json"]);
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["identity"], single["identity"], "a variant is the run of its parameters");
+        assert_eq!(shown["rules"], single["rules"]);
+        let (code, said) = bad(url, &["sweep", "prune", "3", "--objective", "sharpe_ratio"]);
+        assert!(code == 2 && said.contains("nothing was deleted"), "{said}");
+        assert_eq!(
+            good(url, &["sweep", "prune", "3", "--best", "2", "--objective", "total_return"]),
+            "kept the best 2, deleted 4\n"
+        );
+        assert_eq!(variants(url, 3).len(), 2);
+        assert_eq!(good(url, &["sweep", "delete", "1", "3"]), "deleted with 6 variants\n");
+        assert_eq!(variants(url, 2).len(), 4);
+        let map = good(url, &["sweep", "heatmap", "2", "--objective", "total_return"]);
+        assert!(map.contains("0 is"), "{map}");
+    }
+}
+
+/// Protection and costs as dimensions, several series, samples: all are variants like others.
+#[test]
+fn symbols_levels_costs_and_samples_are_dimensions() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("wide.db").display());
+    import(&url, "RANDOM", 1_000);
+    import(&url, "OTHERS", 1_000);
+    let args = [
+        "sweep",
+        "sma_cross",
+        "--symbol",
+        "RANDOM,OTHERS",
+        "--timeframe",
+        "1m,5m",
+        "--param",
+        "fast=5,10",
+        "--param",
+        "slow=20,40",
+        "--param",
+        "stop_loss=0.5,1",
+        "--param",
+        "slippage_bps=0,5",
+        "--objective",
+        "total_return",
+        "--keep",
+        "total_trades >= 1",
+    ];
+    good(&url, &args);
+    assert_eq!(variants(&url, 1).len(), 4 * 16);
+    let sampled = [&args[..], &["--search", "sobol", "--trials", "20", "--seed", "3"]].concat();
+    good(&url, &sampled);
+    let whole = variants(&url, 1);
+    let some = variants(&url, 2);
+    assert_eq!(some.len(), 20);
+    assert!(some.iter().all(|(idx, row)| whole.get(idx) == Some(row)), "the same indices");
+    let native = [
+        "sweep",
+        "cooldown_breakout",
+        "--symbol",
+        "RANDOM",
+        "--timeframe",
+        "1m",
+        "--param",
+        "channel=12,0",
+    ];
+    good(&url, &[&native[..], &["--param", "cooldown=0", "--param", "sl=1,2"]].concat());
+    let failed = variants(&url, 3);
+    assert_eq!(failed.values().filter(|row| row.contains("FAILED")).count(), 2, "a channel of 0");
+}
