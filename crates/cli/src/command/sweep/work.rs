@@ -138,7 +138,8 @@ impl Worker {
         self.patiently(|| self.store.release_dead(id)).await?;
         let mut waiting = false;
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            // A simulator that failed takes no more, and the block it failed on would stay open for ever.
+            if self.stop.load(Ordering::Relaxed) || to.is_closed() {
                 return Ok(Ended::Stopped);
             }
             let claim =
