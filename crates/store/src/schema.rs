@@ -168,8 +168,13 @@ pub(crate) async fn run(
     // The caller holds a lock of its own that covers the ensure step too.
     migrator.set_locking(false);
     migrator.run_direct(None, conn, false).await.map_err(explain)?;
-    let is_new = |file: &&File| before.iter().all(|applied| applied.version != file.version);
-    Ok(FILES.iter().filter(is_new).map(|file| file.name.to_owned()).collect())
+    Ok(missing_from(&before))
+}
+
+/// Names of the migrations that are not among `applied`.
+fn missing_from(applied: &[AppliedMigration]) -> Vec<String> {
+    let is_new = |file: &&File| applied.iter().all(|applied| applied.version != file.version);
+    FILES.iter().filter(is_new).map(|file| file.name.to_owned()).collect()
 }
 
 /// Whether the database has exactly the migrations of this program; changes nothing.
@@ -252,8 +257,11 @@ pub(crate) async fn run_sqlite(
     // SQLite has no lock that spans several transactions: of two programs that find a fresh file, one sees its
     // migration refused because the other just applied it. The next look then finds it done.
     let mut last = None;
+    // What an attempt that was refused later on has applied is news of this call too.
+    let before = conn.list_applied_migrations(APPLIED_TABLE).await.unwrap_or_default();
     for attempt in 0..=FILES.len() as u64 {
         match run(Folder::Sqlite, conn, place).await {
+            Ok(_) if attempt > 0 => return Ok(missing_from(&before)),
             Err(error @ (Error::Migration { source: Some(_), .. } | Error::Database { .. })) => {
                 last = Some(error);
                 tokio::time::sleep(std::time::Duration::from_millis(50 * (attempt + 1))).await;

@@ -49,7 +49,11 @@ const DEVIATIONS: &[&str] = &[
     "+ key backtest_results UNIQUE (backtest_id)",
     "+ key backtest_trades PRIMARY KEY (entry_time, backtest_id, symbol, id)",
     "- key backtest_trades PRIMARY KEY (entry_time, backtest_id, symbol)",
-    "+ key backtests UNIQUE (user_id, identity)",
+    "+ column backtests.sweep_id integer",
+    "+ column backtests.variant_idx bigint",
+    "+ index backtests backtests_sweep_id_variant_idx_key btree (sweep_id, variant_idx) WHERE (sweep_id IS NOT NULL)",
+    "+ index backtests backtests_user_id_identity_key btree (user_id, identity) WHERE (sweep_id IS NULL)",
+    "+ key backtests FOREIGN KEY (sweep_id) REFERENCES sweeps(id) ON DELETE CASCADE",
     "+ key positions PRIMARY KEY (opened_at, user_id, symbol, side, account_id)",
     "- key positions PRIMARY KEY (opened_at, user_id, symbol, side)",
     "+ key predictions PRIMARY KEY (\"timestamp\", model_id, prediction_timestamp, prediction_type)",
@@ -62,6 +66,8 @@ const DEVIATIONS: &[&str] = &[
     "+ key users UNIQUE (db_role)",
     "+ table backtest_equity",
     "+ table data_policies",
+    "+ table sweep_blocks",
+    "+ table sweeps",
 ];
 
 /// The document's chunk intervals.

@@ -138,13 +138,15 @@ async fn columns(place: &Place) -> BTreeSet<(String, String)> {
 }
 
 /// What the engine reads and writes; the document's other tables are on a server only.
-const OF_THE_ENGINE: [&str; 7] = [
+const OF_THE_ENGINE: [&str; 9] = [
     "backtest_equity",
     "backtest_results",
     "backtest_trades",
     "backtests",
     "market_data",
     "strategies",
+    "sweep_blocks",
+    "sweeps",
     "users",
 ];
 
