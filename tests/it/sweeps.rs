@@ -173,7 +173,7 @@ fn a_sweep_killed_fifty_times_has_every_variant_once() {
     let (rows, trades) = undisturbed(MINUTES);
     for backend in backends() {
         prepare(&backend, MINUTES);
-        let args = sweep_args(&["--trades", "top=5", "--block", "4"]);
+        let args = sweep_args(&["--trades", "top=5", "--block", "1"]);
         let (mut kills, mut between) = (0, 0);
         while kills < KILLS {
             let mut child = spawn(&backend.url, &args);
