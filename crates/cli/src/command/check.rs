@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use self::baseline::{Baseline, Case, Data};
 use self::compare::{Got, Verdict};
 use crate::args::{self, Cli, Command, Global};
+use crate::command::import;
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
 use crate::report;
@@ -168,19 +169,9 @@ async fn file_store(path: &Path, case: &Case) -> Result<Source, Fail> {
     let mut spec = ImportSpec::new(path);
     spec.symbol.clone_from(&case.symbol);
     let file = FileBars::open(&spec)?;
-    let (symbol, timeframe) = (file.symbol().to_owned(), file.timeframe());
+    let symbol = file.symbol().to_owned();
     let store = Store::open("sqlite::memory:").await?;
-    let (sender, receiver) = mpsc::channel(CHANNEL);
-    let reader = tokio::task::spawn_blocking(move || {
-        let read = file.read(&Silent, &mut |rows| sender.blocking_send(Feed::Rows(rows)).is_ok());
-        if read.is_ok() {
-            let _ = sender.blocking_send(Feed::End);
-        }
-        read
-    });
-    let written = store.write_bars(&symbol, timeframe, receiver).await;
-    reader.await.map_err(|e| Fail::new(Code::Bug, e))??;
-    written?;
+    import::write_file(&store, file, Silent).await?;
     Ok(Source { store, symbol: Some(symbol) })
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use store::import::{BadRows, FileBars, ImportSpec, Report};
-use store::{Feed, Store};
+use store::progress::Progress;
+use store::{Feed, Store, Written};
 use tokio::sync::mpsc;
 
 use crate::args::{self, Global, Import};
@@ -48,10 +49,25 @@ async fn import_one(
         talk::say(format!("{}: {}", path.display(), file.describe()));
     }
     let bar = Bar::new(Unit::Bytes, global.json);
+    let (written, report) = write_file(store, file, bar).await?;
+    let series = (symbol.as_str(), timeframe.to_string());
+    if !global.json {
+        say_imported(&path, &series, written.rows, &report);
+    }
+    Ok(document(&path, &series, written.rows, &report))
+}
+
+/// Reads an opened file and writes its bars, whole or not at all.
+pub(crate) async fn write_file(
+    store: &Store,
+    file: FileBars,
+    progress: impl Progress + 'static,
+) -> Result<(Written, Report), Fail> {
+    let (symbol, timeframe) = (file.symbol().to_owned(), file.timeframe());
     let (sender, receiver) = mpsc::channel(CHANNEL);
     let reader = tokio::task::spawn_blocking(move || {
         let rows = &mut |rows| sender.blocking_send(Feed::Rows(rows)).is_ok();
-        let read = file.read(&bar, rows);
+        let read = file.read(&progress, rows);
         // A receiver that is gone has failed itself, and says why.
         let _ = sender.blocking_send(match &read {
             Ok(_) => Feed::End,
@@ -63,16 +79,11 @@ async fn import_one(
     let report = reader.await.map_err(|e| Fail::new(Code::Bug, e))?;
     // When the database failed first, the reader only noticed that nobody listens.
     let aborted = matches!(&written, Ok(_) | Err(store::Error::Aborted(_)));
-    let (written, report) = match (written, report) {
-        (_, Err(error)) if aborted => return Err(error.into()),
-        (Err(error), _) => return Err(error.into()),
-        (Ok(written), report) => (written, report?),
-    };
-    let series = (symbol.as_str(), timeframe.to_string());
-    if !global.json {
-        say_imported(&path, &series, written.rows, &report);
+    match (written, report) {
+        (_, Err(error)) if aborted => Err(error.into()),
+        (Err(error), _) => Err(error.into()),
+        (Ok(written), report) => Ok((written, report?)),
     }
-    Ok(document(&path, &series, written.rows, &report))
 }
 
 fn say_imported(path: &Path, (symbol, timeframe): &(&str, String), rows: u64, report: &Report) {
