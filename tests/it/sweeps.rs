@@ -511,6 +511,56 @@ fn the_same_sweep_goes_on_and_another_is_another() {
     }
 }
 
+/// What judges a variant is read by columns of its own; it must be what stands in its row.
+#[test]
+fn every_metric_judges_by_what_the_row_holds() {
+    const METRICS: [&str; 20] = [
+        "total_return",
+        "annual_return",
+        "volatility",
+        "sharpe_ratio",
+        "sortino_ratio",
+        "max_drawdown",
+        "max_drawdown_duration",
+        "calmar_ratio",
+        "win_rate",
+        "profit_factor",
+        "total_trades",
+        "winning_trades",
+        "losing_trades",
+        "avg_trade_return",
+        "avg_win",
+        "avg_loss",
+        "largest_win",
+        "largest_loss",
+        "avg_trade_duration",
+        "final_capital",
+    ];
+    for backend in backends() {
+        prepare(&backend, 3 * 1_440);
+        let url = &backend.url;
+        let grid = ["--param", "fast=3,9,12", "--param", "slow=20,40,80"];
+        let args = ["sweep", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m", "--keep"];
+        good(url, &[&args[..], &["total_trades >= 1"], &grid].concat());
+        for metric in METRICS {
+            let top = good(url, &["sweep", "top", "1", "--objective", metric, "--json"]);
+            let top: Value = serde_json::from_str(&top).expect("JSON");
+            let variants = top["variants"].as_array().expect("a list");
+            assert_eq!(variants.len(), 9, "{metric} on {}", backend.name);
+            let values: Vec<f64> = variants.iter().map(|v| number_of(&v["objective"])).collect();
+            assert!(values.is_sorted_by(|a, b| a >= b), "{metric}: {values:?}");
+            for (variant, value) in variants.iter().zip(values) {
+                let kept: f64 = variant["results"][metric].as_str().expect("text").parse().unwrap();
+                assert_eq!(value, kept, "{metric} on {}", backend.name);
+            }
+        }
+    }
+}
+
+fn number_of(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
 /// Protection and costs as dimensions, several series, samples: all are variants like others.
 #[test]
 fn symbols_levels_costs_and_samples_are_dimensions() {

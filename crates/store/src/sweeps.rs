@@ -13,7 +13,7 @@ use crate::tx::{Arg, Conn, Mode, Tx};
 use crate::{Store, limit};
 
 pub use lease::{Claim, LEASE_US, Owner};
-pub use read::{SweepRow, VariantRow};
+pub use read::{Score, SweepRow, VariantRow};
 pub use save::{BlockRows, NewVariant, Saved};
 
 /// Most variants of one block: they are held in memory and saved in one transaction.

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{Arguments, PgPool, Row as _, SqlitePool, Transaction, ValueRef};
+use sqlx::{Arguments, PgPool, Row as _, SqlSafeStr, SqlitePool, Transaction, ValueRef};
 
 use crate::Backend;
 use crate::error::Error;
@@ -123,7 +123,7 @@ impl Tx {
     /// The rows that `sql` returns.
     pub(crate) async fn rows(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr,
         args: &[Arg<'_>],
     ) -> Result<Vec<Row>, Error> {
         let rows = match &mut self.conn {

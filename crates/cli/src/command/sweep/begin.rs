@@ -62,9 +62,10 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     if args.dry_run {
         return estimate::dry_run(global, &plan);
     }
-    let estimated = estimate::estimate(store, &plan, &held, load, args.work.threads)?;
+    let estimated = estimate::estimate(store, &plan);
     if args.estimate {
-        return estimate::print(global, store, &plan, &estimated);
+        let time = estimate::time(store, &plan, &held, load, args.work.threads)?;
+        return estimate::print(global, store, &plan, &estimated, time);
     }
     estimate::check(store, &estimated)?;
     if let Path::Reference(why) = way {

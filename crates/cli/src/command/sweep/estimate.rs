@@ -15,7 +15,7 @@ use crate::table::count;
 use crate::talk;
 
 /// Bytes that a variant's two rows take with their indexes: SQLite, a server.
-const ROW_BYTES: (u64, u64) = (2_300, 2_600);
+const ROW_BYTES: (u64, u64) = (1_600, 2_600);
 /// Bytes of a trade and of a day of equity, about.
 const TRADE_BYTES: u64 = 250;
 /// Variants a second that are written: SQLite, a server.
@@ -34,27 +34,13 @@ pub(super) struct Estimate {
     rows: u64,
     disk: u64,
     memory: u64,
-    load: Duration,
-    simulate: Duration,
-    write: Duration,
 }
 
-pub(super) fn estimate(
-    store: &Store,
-    plan: &Plan,
-    held: &Held,
-    load: Duration,
-    threads: usize,
-) -> Result<Estimate, Fail> {
+pub(super) fn estimate(store: &Store, plan: &Plan) -> Estimate {
     let variants = plan.space.n_variants();
-    let embedded = store.edition() == Edition::Sqlite;
-    let (bytes, rate) =
-        if embedded { (ROW_BYTES.0, WRITE_RATE.0) } else { (ROW_BYTES.1, WRITE_RATE.1) };
-    let bars = |s: &super::plan::Series| (s.n_bars + s.n_warmup) as u64;
-    let most = plan.kept.series.iter().map(bars).max().unwrap_or(0);
-    let all: u64 = plan.kept.series.iter().map(bars).sum();
-    let per_variant = Duration::from_secs_f64(0.0);
-    Ok(Estimate {
+    let (most, all) = bars(plan);
+    let bytes = if embedded(store) { ROW_BYTES.0 } else { ROW_BYTES.1 };
+    Estimate {
         variants,
         rows: 2 * variants,
         disk: variants * bytes + kept_trades(plan, most),
@@ -64,17 +50,35 @@ pub(super) fn estimate(
             + most * 40
             + (192 << 20).min(most * 8 * 64)
             + FLIGHT_BLOCKS * plan.kept.block as u64 * FLIGHT_BYTES,
-        load,
-        simulate: if variants > 2_000 || plan.definition.is_native() {
-            let mean = all as f64 / plan.kept.series.len().max(1) as f64;
-            let last = plan.kept.series.last().map_or(1, bars).max(1) as f64;
-            let each = begin::sample(plan, held, threads)? * mean / last;
-            Duration::from_secs_f64(each * variants as f64)
-        } else {
-            per_variant
-        },
-        write: Duration::from_secs_f64(variants as f64 / rate),
-    })
+    }
+}
+
+fn embedded(store: &Store) -> bool {
+    store.edition() == Edition::Sqlite
+}
+
+/// Bars of the longest series, and of all.
+fn bars(plan: &Plan) -> (u64, u64) {
+    let bars = |s: &super::plan::Series| (s.n_bars + s.n_warmup) as u64;
+    let each = || plan.kept.series.iter().map(bars);
+    (each().max().unwrap_or(0), each().sum())
+}
+
+/// How long it will take: loading took `load`, a few variants are simulated to see, and writing goes on beside that.
+pub(super) fn time(
+    store: &Store,
+    plan: &Plan,
+    held: &Held,
+    load: Duration,
+    threads: usize,
+) -> Result<Duration, Fail> {
+    let variants = plan.space.n_variants() as f64;
+    let rate = if embedded(store) { WRITE_RATE.0 } else { WRITE_RATE.1 };
+    let (_, all) = bars(plan);
+    let mean = all as f64 / plan.kept.series.len().max(1) as f64;
+    let sampled = plan.kept.series.last().map_or(1, |s| s.n_bars + s.n_warmup).max(1) as f64;
+    let simulate = begin::sample(plan, held, threads)? * mean / sampled * variants;
+    Ok(load + Duration::from_secs_f64(simulate.max(variants / rate)))
 }
 
 /// Bytes of the trades and days of the variants whose trades are kept, at a trade in 200 bars.
@@ -104,9 +108,13 @@ pub(super) fn check(store: &Store, estimate: &Estimate) -> Result<(), Fail> {
         .hint("give larger steps, --search random --trials N, or a --db on another disk"))
 }
 
-pub(super) fn print(global: &Global, store: &Store, plan: &Plan, e: &Estimate) -> Result<(), Fail> {
-    // Writing goes on beside simulating.
-    let seconds = e.load + e.simulate.max(e.write);
+pub(super) fn print(
+    global: &Global,
+    store: &Store,
+    plan: &Plan,
+    e: &Estimate,
+    seconds: Duration,
+) -> Result<(), Fail> {
     let free = store.free_bytes();
     if global.json {
         talk::json(&json!({

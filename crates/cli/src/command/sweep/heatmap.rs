@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use store::Store;
 
-use super::judge::{each, parameter};
+use super::judge::each_judged;
 use super::plan::{KeptAxis, Plan};
 use super::{judge, row};
 use crate::args::Global;
@@ -26,12 +26,12 @@ pub(super) async fn heatmap(global: &Global, store: &Store, args: &Heatmap) -> R
     let judge = judge(&plan, &args.judge)?;
     let (x, y) = axes(&plan, args)?;
     let mut cells: BTreeMap<(Decimal, Decimal), f64> = BTreeMap::new();
-    each(store, args.id, |row| {
-        let place = parameter(&row, &x.name).zip(parameter(&row, &y.name));
-        if let (Some((x, y)), Some(value)) = (place, judge.of_row(&row)) {
+    each_judged(store, args.id, &judge, |judged| {
+        let place = plan.parameter(judged.idx, &x.name).zip(plan.parameter(judged.idx, &y.name));
+        if let Some((x, y)) = place {
             // Of the variants at one place, which differ in other dimensions, the best.
-            let cell = cells.entry((y.normalize(), x.normalize())).or_insert(value);
-            *cell = cell.max(value);
+            let cell = cells.entry((y.normalize(), x.normalize())).or_insert(judged.value);
+            *cell = cell.max(judged.value);
         }
     })
     .await?;

@@ -9,7 +9,7 @@ use sim::exact;
 use sim::expr::{Expr, Type};
 use sim::metrics::Metrics;
 use sim::params::Params;
-use store::sweeps::VariantRow;
+use store::sweeps::{Score, VariantRow};
 use store::{Results, Store};
 
 use super::plan::rule;
@@ -51,6 +51,8 @@ pub(crate) struct Judge {
     objective: Expr,
     keep: Option<Expr>,
     mentioned: Vec<&'static str>,
+    /// Whether the objective is a metric as it stands, and nothing else is asked.
+    plain: bool,
 }
 
 impl Judge {
@@ -69,7 +71,8 @@ impl Judge {
         }
         let names: Vec<String> = exprs().flat_map(Expr::params).collect();
         let mentioned = METRICS.into_iter().filter(|m| names.iter().any(|n| n == m)).collect();
-        Ok(Self { objective: parsed, keep, mentioned })
+        let plain = keep.is_none() && mentioned == [parsed.source().trim()];
+        Ok(Self { objective: parsed, keep, mentioned, plain })
     }
 
     /// The objective as it was written.
@@ -116,6 +119,15 @@ impl Judge {
             "final_capital" => Some(m.final_capital),
             _ => None,
         })
+    }
+
+    /// The same of the metrics mentioned, in their order.
+    fn of_mentioned(&self, metrics: &[Option<Decimal>]) -> Option<f64> {
+        if self.plain {
+            return float(metrics[0]);
+        }
+        let place = |name: &str| self.mentioned.iter().position(|m| *m == name);
+        self.value(&|name| metrics[place(name)?])
     }
 
     /// The same of a variant as it is kept.
@@ -171,22 +183,51 @@ pub(crate) async fn each(
     }
 }
 
-/// The best variants first, at most `most`; equal ones by index.
+/// A variant that has a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Judged {
+    pub(crate) value: f64,
+    pub(crate) id: i64,
+    pub(crate) idx: u64,
+}
+
+/// Shows every variant that has a value to `see`, by index; only the columns that decide it are read.
+pub(crate) async fn each_judged(
+    store: &Store,
+    sweep: i64,
+    judge: &Judge,
+    mut see: impl FnMut(Judged),
+) -> Result<(), Fail> {
+    let (mut from, never) = (0, AtomicBool::new(false));
+    loop {
+        let page = || store.scores(sweep, &judge.mentioned, from, PAGE);
+        let scores = patiently(store, &never, page).await?;
+        let Some(last) = scores.last() else { return Ok(()) };
+        from = last.idx + 1;
+        for Score { id, idx, metrics } in scores {
+            if let Some(value) = judge.of_mentioned(&metrics) {
+                see(Judged { value, id, idx });
+            }
+        }
+    }
+}
+
+/// The best variants first, at most `most`; equal ones by index. `fits` is asked by the index.
 pub(crate) async fn best(
     store: &Store,
     sweep: i64,
     judge: &Judge,
     most: usize,
-    fits: impl Fn(&VariantRow) -> bool,
-) -> Result<Vec<(f64, VariantRow)>, Fail> {
-    let mut best: Vec<(f64, VariantRow)> = Vec::new();
-    let order = |a: &(f64, VariantRow), b: &(f64, VariantRow)| {
-        b.0.total_cmp(&a.0).then(a.1.idx.cmp(&b.1.idx))
-    };
-    each(store, sweep, |row| {
-        let Some(value) = judge.of_row(&row).filter(|_| fits(&row)) else { return };
-        best.push((value, row));
-        // Sorted only when twice as many as wanted have come, so that a row costs next to nothing.
+    fits: impl Fn(u64) -> bool,
+) -> Result<Vec<Judged>, Fail> {
+    let mut best: Vec<Judged> = Vec::new();
+    let order = |a: &Judged, b: &Judged| b.value.total_cmp(&a.value).then(a.idx.cmp(&b.idx));
+    each_judged(store, sweep, judge, |judged| {
+        if !fits(judged.idx) {
+            return;
+        }
+        best.push(judged);
+        // Sorted only when twice as many as wanted have come, so that a variant costs next to nothing.
         if best.len() > 2 * most + 1_000 {
             best.sort_by(order);
             best.truncate(most);
@@ -196,6 +237,23 @@ pub(crate) async fn best(
     best.sort_by(order);
     best.truncate(most);
     Ok(best)
+}
+
+/// The best with all that is kept of them.
+pub(crate) async fn best_rows(
+    store: &Store,
+    sweep: i64,
+    judge: &Judge,
+    most: usize,
+    fits: impl Fn(u64) -> bool,
+) -> Result<Vec<(f64, VariantRow)>, Fail> {
+    let mut rows = Vec::new();
+    for judged in best(store, sweep, judge, most, fits).await? {
+        // One that was deleted meanwhile is passed over.
+        let row = store.variants(sweep, judged.idx, 1).await?.pop();
+        rows.extend(row.filter(|row| row.id == judged.id).map(|row| (judged.value, row)));
+    }
+    Ok(rows)
 }
 
 /// A parameter's value of a row.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::Store;
 use store::sweeps::SweepRow;
 
-use super::judge::best;
+use super::judge::{best, best_rows};
 use super::plan::Plan;
 use super::work::Worker;
 use super::{judge, row, stable, table as variants};
@@ -127,7 +127,7 @@ pub(super) async fn summary(
 ) -> Result<(), Fail> {
     let id = worker.sweep.id;
     let now = row(store, id).await?;
-    let best = best(store, id, &worker.judge, top, |_| true).await?;
+    let best = best_rows(store, id, &worker.judge, top, |_| true).await?;
     let around = stable::around(store, id, &worker.plan, &worker.judge, &best).await?;
     variants::print(global, &worker.plan, worker.judge.source(), &best, &around);
     let failed = match now.n_failed {
@@ -192,7 +192,7 @@ pub(super) async fn prune(
         let message = format!("no variant has a defined `{}`; nothing was deleted", judge.source());
         return Err(Fail::usage(message).hint("give another --objective or --keep"));
     }
-    let keep: Vec<i64> = best.iter().map(|(_, row)| row.id).collect();
+    let keep: Vec<i64> = best.iter().map(|judged| judged.id).collect();
     let deleted = store.prune_sweep(id, &keep).await?;
     if global.json {
         talk::json(&json!({ "kept": keep, "deleted": deleted }));

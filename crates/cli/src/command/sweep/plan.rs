@@ -182,6 +182,13 @@ impl Plan {
         let space = Space::new(grid, kept.series.len(), &kept.search(), u64::MAX);
         Ok(Self { space: space.map_err(grid_fail)?, kept, definition })
     }
+
+    /// What variant `idx` has on the dimension `axis`.
+    pub(crate) fn parameter(&self, idx: u64, axis: &str) -> Option<Decimal> {
+        let (_, point) = self.space.place(idx);
+        let mut dimensions = self.space.grid().point(point);
+        dimensions.find(|(dimension, _)| dimension.name == axis).map(|(_, value)| value)
+    }
 }
 
 /// A rule over `names`.

@@ -10,7 +10,7 @@ use store::Store;
 use store::export::{TableColumn, TableFormat, Target, Values, write_table};
 use store::sweeps::VariantRow;
 
-use super::judge::{METRICS, best, each, float, metric, parameter};
+use super::judge::{METRICS, best_rows, each, float, metric, parameter};
 use super::plan::{Plan, rule};
 use super::stable::{self, Around};
 use super::{judge, row};
@@ -27,18 +27,19 @@ pub(super) async fn top(global: &Global, store: &Store, args: &Top) -> Result<()
     let names: Vec<&str> = plan.kept.axes.iter().map(|a| a.name.as_str()).collect();
     let wheres: Vec<Expr> =
         args.wheres.iter().map(|source| rule(source, &names)).collect::<Result<_, _>>()?;
-    let fits = |row: &VariantRow| {
-        args.symbol.as_ref().is_none_or(|symbol| *symbol == row.symbol)
-            && wheres.iter().all(|rule| meets(rule, row, &names))
+    let fits = |idx: u64| {
+        let (series, _) = plan.space.place(idx);
+        args.symbol.as_ref().is_none_or(|symbol| *symbol == plan.kept.series[series].symbol)
+            && wheres.iter().all(|rule| meets(rule, &plan, idx, &names))
     };
-    let best = best(store, args.id, &judge, args.limit, fits).await?;
+    let best = best_rows(store, args.id, &judge, args.limit, fits).await?;
     let around = stable::around(store, args.id, &plan, &judge, &best).await?;
     print(global, &plan, judge.source(), &best, &around);
     Ok(())
 }
 
-fn meets(rule: &Expr, row: &VariantRow, names: &[&str]) -> bool {
-    let known = names.iter().filter_map(|&n| Some((n.to_owned(), parameter(row, n)?)));
+fn meets(rule: &Expr, plan: &Plan, idx: u64, names: &[&str]) -> bool {
+    let known = names.iter().filter_map(|&n| Some((n.to_owned(), plan.parameter(idx, n)?)));
     let bound = rule.bind(&known.collect());
     bound.is_ok_and(|bound| bound.constant_rule() == Some(Some(true)))
 }

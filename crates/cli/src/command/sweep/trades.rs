@@ -25,7 +25,8 @@ pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
         Ok(Trades::Top(n)) => n,
         Ok(Trades::All) => return all(worker).await,
     };
-    let best = judge::best(&worker.store, worker.sweep.id, &worker.judge, most, |_| true).await?;
+    let (store, id) = (&worker.store, worker.sweep.id);
+    let best = judge::best_rows(store, id, &worker.judge, most, |_| true).await?;
     // By series, so that each one's bars are loaded once.
     let mut rows: Vec<VariantRow> = best.into_iter().map(|(_, row)| row).collect();
     rows.sort_by_key(|row| row.idx);
