@@ -26,7 +26,7 @@ const RULES: [&str; 4] = [
     "--capital 250.5 --fee-bps 7.5 --year-days 252 --risk-free 2.5 --warmup 50",
 ];
 /// What may differ between two backends: where, which row, and when.
-const OWN: [&str; 4] = ["id", "place", "created_at", "completed_at"];
+const OWN: [&str; 6] = ["id", "place", "created_at", "started_at", "heartbeat_at", "completed_at"];
 
 /// One run as a backend keeps it.
 struct Kept {

@@ -13,6 +13,7 @@ mod commands; // what a person sees of every command, on good and on bad input
 mod gate; // backtest check: passes, fails, cannot run; the project's own baselines
 mod keeping; // `backtest db …`: what a person sees
 mod killed; // SIGKILL at any moment of import and run leaves nothing torn
+mod lists; // finding results again: list, tag, notes
 mod lookahead; // L1: no ready strategy sees what has not happened
 mod market; // bars for tests, seeded
 mod resampled; // L1 for bars that a store puts together

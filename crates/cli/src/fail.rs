@@ -73,9 +73,12 @@ impl std::fmt::Display for Fail {
 
 impl From<store::Error> for Fail {
     fn from(error: store::Error) -> Self {
-        let about_data = matches!(error, store::Error::NoBars(_) | store::Error::Bars { .. });
+        let about_data = matches!(
+            error,
+            store::Error::NoBars(_) | store::Error::Bars { .. } | store::Error::NoRun { .. }
+        );
         let code = match error {
-            store::Error::NoPolicy { .. } => Code::Usage,
+            store::Error::NoPolicy { .. } | store::Error::Limit { .. } => Code::Usage,
             _ if about_data => Code::Data,
             _ => Code::Database,
         };

@@ -233,6 +233,28 @@ impl Store {
         rows::equity(self, id).await
     }
 
+    /// Takes the tags `remove` off runs and variants and puts `add` on, on all of them or on none; returns the tags
+    /// that each has then.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], [`Error::Limit`] for a long tag or too many of them, [`Error::Database`].
+    pub async fn retag(
+        &self,
+        ids: &[i64],
+        add: &[String],
+        remove: &[String],
+    ) -> Result<Vec<Vec<String>>, Error> {
+        runs::retag(self, ids, add, remove).await
+    }
+
+    /// Sets the note of a run or variant; `None` takes it away.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], [`Error::Limit`] for a long one, [`Error::Database`].
+    pub async fn note(&self, id: i64, notes: Option<&str>) -> Result<(), Error> {
+        runs::note(self, id, notes).await
+    }
+
     /// Deletes runs with their results, trades and equity in one transaction; returns how many there were.
     ///
     /// # Errors

@@ -17,9 +17,14 @@ pub struct ListFilter {
     pub user: Option<String>,
     pub strategy: Option<String>,
     pub symbol: Option<String>,
-    pub tag: Option<String>,
+    pub timeframe: Option<String>,
+    /// Every one of them.
+    pub tags: Vec<String>,
     /// PENDING, RUNNING, COMPLETED, FAILED, CANCELLED or ABANDONED.
     pub status: Option<String>,
+    /// When it was begun, microseconds UTC: from the first, to before the second.
+    pub created_from_us: Option<i64>,
+    pub created_to_us: Option<i64>,
     /// Most rows, the newest first.
     pub limit: Option<usize>,
 }
@@ -49,7 +54,7 @@ pub struct Results {
     /// Microseconds.
     pub avg_trade_duration_us: Option<i64>,
     pub final_capital: Option<Decimal>,
-    /// Everything at full precision, and the conventions used.
+    /// Everything at full precision, and the conventions used; left out of lists.
     pub metrics: Option<Value>,
 }
 
@@ -92,11 +97,14 @@ pub struct RunDetail {
     pub fingerprint: Option<String>,
     pub engine_version: Option<String>,
     pub error: Option<String>,
-    /// The strategy as it was last saved under its name.
+    /// The strategy file as it was last saved under its name.
     pub strategy_parameters: Option<Value>,
     pub risk_parameters: Option<Value>,
     /// The sweep that it is a variant of.
     pub sweep: Option<i64>,
+    /// Which variant of it, and the sweep's own definition.
+    pub variant_idx: Option<u64>,
+    pub sweep_definition: Option<Value>,
 }
 
 /// A row of `backtest_trades`. Times are microseconds UTC.
@@ -129,15 +137,18 @@ pub struct EquityRow {
 }
 
 macro_rules! run_columns {
-    () => {
-        "b.id, b.name, s.name AS strategy, b.symbols, b.timeframes, b.parameters, b.created_at, \
+    ($metrics:literal) => {
+        concat!(
+            "b.id, b.name, s.name AS strategy, b.symbols, b.timeframes, b.parameters, b.created_at, \
          b.start_date, b.end_date, b.tags, \
          CASE WHEN b.status = 'RUNNING' AND (b.heartbeat_at IS NULL OR b.heartbeat_at < $1) \
          THEN 'ABANDONED' ELSE b.status END AS state, r.backtest_id AS has_results, \
          r.total_return, r.annual_return, r.volatility, r.sharpe_ratio, r.sortino_ratio, \
          r.max_drawdown, r.max_drawdown_duration, r.calmar_ratio, r.win_rate, r.profit_factor, \
          r.total_trades, r.winning_trades, r.losing_trades, r.avg_trade_return, r.avg_win, \
-         r.avg_loss, r.largest_win, r.largest_loss, r.avg_trade_duration, r.final_capital, r.metrics"
+         r.avg_loss, r.largest_win, r.largest_loss, r.avg_trade_duration, r.final_capital, ",
+            $metrics
+        )
     };
 }
 macro_rules! run_tables {
@@ -149,20 +160,21 @@ macro_rules! run_tables {
     };
 }
 
-// Symbols, tags and states are filtered after reading: lists are spelled differently by the two dialects.
+// Symbols, timeframes, tags and states are filtered after reading: lists are spelled differently by the two dialects.
 const LIST: &str = concat!(
     "SELECT ",
-    run_columns!(),
+    run_columns!("NULL AS metrics"),
     run_tables!(),
     "WHERE b.sweep_id IS NULL AND ($2 IS NULL OR u.username = $2) AND ($3 IS NULL OR s.name = $3) \
-     ORDER BY b.id DESC LIMIT $4"
+     AND ($4 IS NULL OR b.created_at >= $4) AND ($5 IS NULL OR b.created_at < $5) \
+     ORDER BY b.id DESC LIMIT $6"
 );
 const SHOW: &str = concat!(
     "SELECT ",
-    run_columns!(),
+    run_columns!("r.metrics"),
     ", u.username, b.description, b.initial_capital, b.progress, b.started_at, b.completed_at, \
      b.heartbeat_at, b.notes, b.rules, b.identity, b.data_fingerprint, b.engine_version, b.error, \
-     s.parameters AS strategy_parameters, s.risk_parameters, b.sweep_id, \
+     s.parameters AS strategy_parameters, s.risk_parameters, b.sweep_id, b.variant_idx, \
      w.definition AS sweep_definition",
     run_tables!(),
     "WHERE b.id = $2"
@@ -180,9 +192,19 @@ pub(crate) async fn list(store: &Store, filter: &ListFilter) -> Result<Vec<RunRo
     let (user, strategy) = (filter.user.as_deref(), filter.strategy.as_deref());
     let limit = filter.limit.unwrap_or(usize::MAX);
     // What is filtered here may drop any row, so then the database cannot stop early.
-    let all_pass = filter.symbol.is_none() && filter.tag.is_none() && filter.status.is_none();
+    let all_pass = filter.symbol.is_none()
+        && filter.timeframe.is_none()
+        && filter.tags.is_empty()
+        && filter.status.is_none();
     let read = if all_pass { i64::try_from(limit).unwrap_or(i64::MAX) } else { i64::MAX };
-    let args = [Arg::time(silent_us), Arg::Text(user), Arg::Text(strategy), Arg::int(read)];
+    let args = [
+        Arg::time(silent_us),
+        Arg::Text(user),
+        Arg::Text(strategy),
+        Arg::Time(filter.created_from_us),
+        Arg::Time(filter.created_to_us),
+        Arg::int(read),
+    ];
     let rows = tx.rows(LIST, &args).await?;
     let rows = rows.iter().map(run_row);
     rows.filter(|row| row.as_ref().map_or(true, |row| passes(filter, row))).take(limit).collect()
@@ -193,7 +215,8 @@ fn passes(filter: &ListFilter, row: &RunRow) -> bool {
         wanted.as_ref().is_none_or(|wanted| held.contains(wanted))
     };
     has(&filter.symbol, &row.symbols)
-        && has(&filter.tag, &row.tags)
+        && has(&filter.timeframe, &row.timeframes)
+        && filter.tags.iter().all(|tag| row.tags.contains(tag))
         && filter.status.as_ref().is_none_or(|status| status.eq_ignore_ascii_case(&row.status))
 }
 
@@ -268,6 +291,8 @@ fn detail(row: &Row) -> Result<RunDetail, Error> {
         strategy_parameters: row.opt_json("strategy_parameters")?,
         risk_parameters: row.opt_json("risk_parameters")?,
         sweep: row.opt_int("sweep_id")?,
+        variant_idx: row.opt_int("variant_idx")?.and_then(|idx| u64::try_from(idx).ok()),
+        sweep_definition: row.opt_json("sweep_definition")?,
     })
 }
 
@@ -276,16 +301,21 @@ fn rules(row: &Row) -> Result<Option<Value>, Error> {
     if let Some(rules) = row.opt_json("rules")? {
         return Ok(Some(rules));
     }
-    let definition = row.opt_json("sweep_definition")?;
-    let Some(Value::Object(mut rules)) = definition.and_then(|d| d.get("rules").cloned()) else {
+    let Some(definition) = row.opt_json("sweep_definition")? else { return Ok(None) };
+    let Some(Value::Object(mut rules)) = definition.get("rules").cloned() else {
         return Ok(None);
     };
-    if let Some(Value::Object(differs)) = row.opt_json("parameters")? {
-        for (name, value) in differs {
-            if let Some(rule) = rules.get_mut(&name) {
-                *rule = Value::String(value.to_string());
-            }
+    let parameters = row.opt_json("parameters")?;
+    let differs = parameters.as_ref().and_then(Value::as_object);
+    for (name, value) in differs.into_iter().flatten() {
+        if let Some(rule) = rules.get_mut(name) {
+            *rule = Value::String(value.to_string());
         }
+    }
+    // Where nobody said otherwise, the maker's fee is the fee.
+    if definition.get("maker_follows_fee") == Some(&Value::Bool(true)) {
+        let fee = rules.get("fee_bps").cloned().unwrap_or_default();
+        rules.insert("maker_fee_bps".to_owned(), fee);
     }
     Ok(Some(Value::Object(rules)))
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod save;
+mod stored;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -17,6 +18,10 @@ pub(crate) use save::finish;
 pub(crate) const MAX_NAME: usize = 100;
 pub(crate) const MAX_TYPE: usize = 50;
 pub(crate) const MAX_USER: usize = 50;
+/// Most characters of a tag and of a note, and most tags of a run.
+const MAX_TAG: usize = 100;
+const MAX_NOTES: usize = 100_000;
+const MAX_TAGS: usize = 100;
 
 /// A strategy as its file says it.
 #[derive(Clone, Debug)]
@@ -76,6 +81,8 @@ const SAVE_STRATEGY: &str = "INSERT INTO strategies (user_id, name, description,
      strategy_type = excluded.strategy_type, parameters = excluded.parameters, \
      risk_parameters = excluded.risk_parameters, symbols = excluded.symbols, \
      timeframes = excluded.timeframes, updated_at = excluded.updated_at RETURNING id";
+const FIND_RUN: &str =
+    "SELECT id FROM backtests WHERE user_id = $1 AND identity = $2 AND sweep_id IS NULL";
 const ADD_RUN: &str = "INSERT INTO backtests (user_id, strategy_id, name, description, start_date, \
      end_date, initial_capital, symbols, timeframes, parameters, status, progress, created_at, \
      started_at, heartbeat_at, notes, tags, rules, identity, data_fingerprint, engine_version) \
@@ -94,6 +101,10 @@ const HEARTBEAT: &str =
     "UPDATE backtests SET heartbeat_at = $2 WHERE id = $1 AND status = 'RUNNING'";
 const FAIL: &str = "UPDATE backtests SET status = 'FAILED', error = $2, completed_at = $3 \
                     WHERE id = $1 AND status <> 'COMPLETED'";
+// Written to at once, so that of two that change the tags of a run the second sees what the first one made of them.
+const LOCK: &str = "UPDATE backtests SET progress = progress WHERE id = $1 RETURNING tags";
+const SET_TAGS: &str = "UPDATE backtests SET tags = $2 WHERE id = $1";
+const SET_NOTES: &str = "UPDATE backtests SET notes = $2 WHERE id = $1 RETURNING id";
 const DELETE: [&str; 4] = [
     "DELETE FROM backtest_trades WHERE backtest_id = $1",
     "DELETE FROM backtest_equity WHERE backtest_id = $1",
@@ -108,7 +119,10 @@ pub(crate) async fn begin(store: &Store, run: &NewRun<'_>) -> Result<Begun, Erro
     let now_us = tx.now_us().await?;
     let user = Arg::int(user(&mut tx, run.user).await?);
     let strategy = Arg::int(save_strategy(&mut tx, user, &run.strategy, now_us).await?);
-    let begun = match insert(&mut tx, user, strategy, run, now_us).await? {
+    // Looked for first: an insert that finds the row there would use an id up.
+    let known = tx.row(FIND_RUN, &[user, Arg::text(&run.identity)]).await?.is_some();
+    let inserted = if known { None } else { insert(&mut tx, user, strategy, run, now_us).await? };
+    let begun = match inserted {
         Some(id) => Begun::New(id),
         None => again(&mut tx, user, strategy, run, now_us).await?,
     };
@@ -121,7 +135,16 @@ fn check(run: &NewRun<'_>) -> Result<(), Error> {
     limit("strategy name", &run.strategy.name, MAX_NAME)?;
     limit("strategy type", &run.strategy.strategy_type, MAX_TYPE)?;
     limit("run name", run.name.as_deref().unwrap_or_default(), MAX_NAME)?;
+    limit("note", run.notes.as_deref().unwrap_or_default(), MAX_NOTES)?;
+    check_tags(&run.tags)?;
     run.symbols.iter().try_for_each(|symbol| limit("symbol", symbol, crate::MAX_SYMBOL))
+}
+
+fn check_tags(tags: &[String]) -> Result<(), Error> {
+    if tags.len() > MAX_TAGS {
+        return Err(Error::Limit { what: "list of tags", limit: MAX_TAGS, given: tags.len() });
+    }
+    tags.iter().try_for_each(|tag| limit("tag", tag, MAX_TAG))
 }
 
 pub(crate) async fn user(tx: &mut Tx, name: &str) -> Result<i64, Error> {
@@ -233,6 +256,44 @@ pub(crate) async fn fail(store: &Store, id: i64, reason: &str) -> Result<(), Err
     let mut tx = store.begin_tx(Mode::Write, "marking a run FAILED").await?;
     let now_us = tx.now_us().await?;
     tx.execute(FAIL, &[Arg::int(id), Arg::text(reason), Arg::time(now_us)]).await?;
+    tx.commit().await
+}
+
+/// See [`Store::retag`].
+pub(crate) async fn retag(
+    store: &Store,
+    ids: &[i64],
+    add: &[String],
+    remove: &[String],
+) -> Result<Vec<Vec<String>>, Error> {
+    let mut tx = store.begin_tx(Mode::Write, "changing tags").await?;
+    let mut all = Vec::new();
+    for &id in ids {
+        let Some(row) = tx.row(LOCK, &[Arg::int(id)]).await? else {
+            return Err(Error::NoRun { place: store.place(), id });
+        };
+        let mut tags = row.list("tags")?;
+        tags.retain(|tag| !remove.contains(tag));
+        for tag in add {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        check_tags(&tags)?;
+        tx.execute(SET_TAGS, &[Arg::int(id), Arg::list(&tags)]).await?;
+        all.push(tags);
+    }
+    tx.commit().await?;
+    Ok(all)
+}
+
+/// See [`Store::note`].
+pub(crate) async fn note(store: &Store, id: i64, notes: Option<&str>) -> Result<(), Error> {
+    limit("note", notes.unwrap_or_default(), MAX_NOTES)?;
+    let mut tx = store.begin_tx(Mode::Write, "writing a note").await?;
+    if tx.row(SET_NOTES, &[Arg::int(id), Arg::Text(notes)]).await?.is_none() {
+        return Err(Error::NoRun { place: store.place(), id });
+    }
     tx.commit().await
 }
 

@@ -13,12 +13,13 @@ use serde_json::json;
 use sim::Run;
 use store::import::{FileBars, ImportSpec};
 use store::progress::Silent;
-use store::{Feed, LoadAsk, Loaded, Store};
+use store::{Feed, LoadAsk, Loaded, Store, TradeRow};
 use tokio::sync::mpsc;
 
 use self::baseline::{Baseline, Case, Data};
 use self::compare::{Got, Verdict};
 use crate::args::{self, Cli, Command, Global};
+use crate::command::diff::trade_line;
 use crate::command::import;
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
@@ -113,7 +114,7 @@ async fn run_case(source: Source, base: &Path, case: &Case) -> Result<Got, Fail>
 }
 
 fn got(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, run: &Run) -> Got {
-    let trades = run.trades.iter().map(compare::trade_line).collect();
+    let trades = run.trades.iter().map(|t| trade_line(&TradeRow::of(&ask.symbol, t))).collect();
     let metrics = report::metrics_json(run, &prepared.rules, loaded);
     Got::new(prepared, &ask.symbol, &loaded.fingerprint, &metrics, trades)
 }

@@ -18,11 +18,11 @@ const SEED: u64 = 2025;
 const BATCH: usize = 8_192;
 /// Batches that may wait for the database.
 const CHANNEL: usize = 4;
-/// What to type next.
+/// What to type next; the id has the width that keeps the columns apart.
 const NEXT: &str = "
 The bars are synthetic: they look like a market and are none. What to type next:
   backtest list                         what is kept
-  backtest trades 1                     every trade of it
+  backtest trades {id} every trade of it
   backtest run supertrend --symbol SYNTHETIC --timeframe 4h
   backtest strategy list                the ready strategies
   backtest import FILE                  your own bars: CSV, Binance .zip, Parquet, Feather
@@ -45,9 +45,9 @@ pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
     let Command::Run(args) = Cli::parse_from(line).command else {
         return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
     };
-    run::run(global, store, *args).await?;
+    let id = run::run(global, store, *args).await?;
     if !global.json {
-        talk::say(NEXT);
+        talk::say(NEXT.replace("{id}", &format!("{id:<21}")));
     }
     Ok(())
 }

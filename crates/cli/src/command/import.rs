@@ -19,13 +19,21 @@ const CHANNEL: usize = 4;
 
 pub(crate) async fn import(global: &Global, store: &Store, args: Import) -> Result<(), Fail> {
     let mut documents = Vec::new();
+    let mut failed = None;
     for path in &args.files {
-        documents.push(import_one(global, store, &args, path.clone()).await?);
+        match import_one(global, store, &args, path.clone()).await {
+            Ok(document) => documents.push(document),
+            Err(fail) => {
+                failed = Some(fail);
+                break;
+            }
+        }
     }
-    if global.json {
+    // What was imported before a file failed is kept, so it is said.
+    if global.json && !(failed.is_some() && documents.is_empty()) {
         talk::json(&json!({ "place": store.place(), "files": documents }));
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 async fn import_one(

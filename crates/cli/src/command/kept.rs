@@ -1,4 +1,4 @@
-//! `backtest list`, `show`, `trades` and `delete`: what is kept, as it stands in the rows.
+//! `backtest show`, `trades` and `delete`: one kept result, as it stands in the rows. Lists of them are `list`.
 
 use std::path::Path;
 
@@ -6,77 +6,23 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Map, Value, json};
 use store::export::{TableColumn, TableFormat, Target, Values, write_table};
-use store::{ListFilter, Results, RunDetail, RunRow, Store, TradeRow};
+use store::{Results, RunDetail, RunRow, Store, TradeRow};
 
-use crate::args::{Global, List, TradeFormat, Trades};
+use crate::args::{Global, TradeFormat, Trades};
 use crate::fail::Fail;
 use crate::report::{self, Heading};
-use crate::table::{count, number, signed, table};
+use crate::table::{count, table};
 use crate::talk;
 use crate::when;
 
-pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(), Fail> {
-    let filter = ListFilter {
-        strategy: args.strategy,
-        symbol: args.symbol,
-        tag: args.tag,
-        limit: Some(usize::try_from(args.limit).unwrap_or(usize::MAX)),
-        ..ListFilter::default()
-    };
-    let rows = store.list(&filter).await?;
-    if global.json {
-        talk::json(&Value::Array(rows.iter().map(row_json).collect()));
-        return Ok(());
-    }
-    if rows.is_empty() {
-        talk::say(format!(
-            "`{}` keeps no such result; make one with `backtest run`",
-            store.place()
-        ));
-        return Ok(());
-    }
-    let header = [
-        "id",
-        "strategy",
-        "symbol",
-        "tf",
-        "parameters",
-        "status",
-        "trades",
-        "return",
-        "sharpe",
-        "drawdown",
-        "name",
-    ];
-    talk::data(&table(&header, &[0, 6, 7, 8, 9], rows.iter().map(line).collect()));
-    Ok(())
-}
-
-fn line(row: &RunRow) -> Vec<String> {
-    let results = row.results.clone().unwrap_or_default();
-    let float = |d: Option<Decimal>| d.and_then(|d| d.to_f64());
-    vec![
-        row.id.to_string(),
-        row.strategy.clone().unwrap_or_default(),
-        row.symbols.join(" "),
-        row.timeframes.join(" "),
-        params(row.parameters.as_ref()),
-        row.status.to_lowercase(),
-        results.total_trades.map_or_else(|| "-".to_owned(), count),
-        signed(float(results.total_return), 2, " %"),
-        number(float(results.sharpe_ratio), 2, ""),
-        number(float(results.max_drawdown), 2, " %"),
-        row.name.clone(),
-    ]
-}
-
 /// `fast=10 slow=50`
-fn params(parameters: Option<&Value>) -> String {
+pub(crate) fn params(parameters: Option<&Value>) -> String {
     let pairs = parameters.and_then(Value::as_object).into_iter().flatten();
     pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-fn row_json(row: &RunRow) -> Value {
+/// What a list says of a result.
+pub(crate) fn row_json(row: &RunRow) -> Value {
     json!({
         "id": row.id,
         "name": row.name,
@@ -125,7 +71,8 @@ fn results_json(r: &Results) -> Value {
     Value::Object(all)
 }
 
-async fn detail(store: &Store, id: i64) -> Result<RunDetail, Fail> {
+/// The result of an id.
+pub(crate) async fn detail(store: &Store, id: i64) -> Result<RunDetail, Fail> {
     store.show(id).await?.ok_or_else(|| {
         Fail::data(format!("`{}` keeps no result {id}", store.place()))
             .hint("`backtest list` shows the ids")
@@ -181,7 +128,13 @@ fn detail_json(store: &Store, detail: &RunDetail) -> Value {
         "place": store.place(),
         "user": detail.user,
         "initial_capital": detail.initial_capital.normalize().to_string(),
+        "description": detail.description,
+        "progress": detail.progress,
+        "started_at": detail.started_us.map(when::iso),
+        "heartbeat_at": detail.heartbeat_us.map(when::iso),
         "completed_at": detail.completed_us.map(when::iso),
+        "sweep": detail.sweep,
+        "variant_idx": detail.variant_idx,
         "notes": detail.notes,
         "rules": detail.rules,
         "identity": detail.identity,

@@ -1,11 +1,18 @@
 //! One file a command. Each takes its arguments and the store, prints, and says how it failed.
 
 mod check;
+mod compare;
 mod data;
 mod db;
 mod demo;
+mod diff;
 mod import;
 mod kept;
+mod label;
+mod list;
+mod metric;
+mod origin;
+mod reproduce;
 mod run;
 mod strategy;
 mod sweep;
@@ -32,12 +39,16 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Demo => demo::demo(global, &open(global).await?).await,
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
-        Command::Run(args) => run::run(global, &open(global).await?, *args).await,
+        Command::Run(args) => run::run(global, &open(global).await?, *args).await.map(drop),
         Command::Check(args) => check::check(global, *args).await,
         Command::Sweep(args) => sweep::sweep(global, &open(global).await?, *args).await,
-        Command::List(args) => kept::list(global, &open(global).await?, args).await,
+        Command::List(args) => list::list(global, &open(global).await?, *args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,
         Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,
+        Command::Compare { ids } => compare::compare(global, &open(global).await?, &ids).await,
+        Command::Reproduce { id } => reproduce::reproduce(global, &open(global).await?, id).await,
+        Command::Tag(args) => label::tag(global, &open(global).await?, args).await,
+        Command::Notes(args) => label::notes(global, &open(global).await?, args).await,
         Command::Delete { ids } => kept::delete(global, &open(global).await?, &ids).await,
     }
 }

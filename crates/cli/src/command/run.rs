@@ -27,7 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Most bars of warm-up that can be asked for.
 pub(crate) const MAX_WARMUP: usize = 1_000_000;
 
-pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(), Fail> {
+/// Runs it and prints the result; returns the id that it is kept as.
+pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64, Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;
     let ask = ask(store, &args.choice, &prepared.definition).await?;
     let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
@@ -48,7 +49,7 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(),
     };
     kept::show(global, store, id).await?;
     talk::say(format!("kept as {id} in `{}`; its trades: backtest trades {id}", store.place()));
-    Ok(())
+    Ok(id)
 }
 
 /// A strategy with its parameters and the market's rules, all found good before any bar is read.
@@ -241,7 +242,9 @@ async fn simulate(store: &Store, id: i64, prepared: Prepared, loaded: Loaded) ->
     };
     match outcome {
         Ok(run) => {
-            let metrics = report::metrics_json(&run, &prepared.rules, &loaded);
+            let mut metrics = report::metrics_json(&run, &prepared.rules, &loaded);
+            // Under its name another file may be saved tomorrow; this is the one that the numbers are of.
+            metrics["strategy"] = prepared.definition.json().clone();
             Ok(store.finish(id, &run, &metrics).await?)
         }
         Err(failure) => {

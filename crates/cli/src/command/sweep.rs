@@ -6,7 +6,7 @@ mod estimate;
 mod heatmap;
 mod judge;
 mod kept;
-mod plan;
+pub(crate) mod plan;
 mod progress;
 mod shard;
 mod stable;

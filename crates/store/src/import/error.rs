@@ -73,6 +73,9 @@ impl ImportError {
             Self::RefusedInTheWay { path } => {
                 format!("move {} away: refused rows are written there", path.display())
             }
+            Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                "look at the path, which is from the folder that this was typed in: ls".to_owned()
+            }
             Self::Io { .. } | Self::LineTooLong { .. } | Self::Stopped { .. } => return None,
         })
     }

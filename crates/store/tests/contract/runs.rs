@@ -235,7 +235,44 @@ fn lists_are_filtered_and_newest_first() {
         assert_eq!(ids(&ListFilter { status: text("completed"), ..all.clone() }).await, [two]);
         assert_eq!(ids(&ListFilter { strategy: text("none"), ..all.clone() }).await, [0_i64; 0]);
         assert_eq!(ids(&ListFilter { user: text("local"), ..all.clone() }).await, [two, one]);
-        assert_eq!(ids(&ListFilter { symbol: text("ETH"), ..all }).await, [0_i64; 0]);
+        assert_eq!(ids(&ListFilter { symbol: text("ETH"), ..all.clone() }).await, [0_i64; 0]);
+        assert_eq!(ids(&ListFilter { timeframe: text("1h"), ..all.clone() }).await, [two, one]);
+        assert_eq!(ids(&ListFilter { timeframe: text("4h"), ..all.clone() }).await, [0_i64; 0]);
+        let created = store.show(two).await.unwrap().unwrap().row.created_us.unwrap();
+        let from = ListFilter { created_from_us: Some(created), ..all.clone() };
+        assert_eq!(ids(&from).await, [two], "from is included");
+        let to = ListFilter { created_to_us: Some(created), ..all.clone() };
+        assert_eq!(ids(&to).await, [one], "to is not");
+        let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let tagged = store.retag(&[two], &list(&["b", "c"]), &[]).await.unwrap();
+        assert_eq!(tagged, [list(&["a, \"b\"", "b", "c"])]);
+        assert_eq!(ids(&ListFilter { tags: list(&["c", "b"]), ..all.clone() }).await, [two]);
+        assert_eq!(ids(&ListFilter { tags: list(&["c", "d"]), ..all }).await, [0_i64; 0]);
+    });
+}
+
+#[test]
+fn tags_and_notes_are_changed_on_all_or_on_none() {
+    on_every_backend(async |store, _| {
+        let one = begin_new(&store, "one").await;
+        let two = begin_new(&store, "two").await;
+        let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let (old, new) = (list(&["a, \"b\""]), list(&["x"]));
+        let error = store.retag(&[one, 999], &new, &old).await.unwrap_err();
+        assert!(matches!(error, Error::NoRun { id: 999, .. }), "{error}");
+        let tags = async |id| store.show(id).await.unwrap().unwrap().row.tags;
+        assert_eq!(tags(one).await, old, "not changed by halves");
+        assert_eq!(store.retag(&[one, two], &new, &old).await.unwrap(), [new.clone(), new.clone()]);
+        assert_eq!(store.retag(&[one], &new, &[]).await.unwrap(), [new.clone()], "once");
+        assert_eq!((tags(one).await, tags(two).await), (new.clone(), new));
+        let error = store.retag(&[one], &["y".repeat(101)], &[]).await.unwrap_err();
+        assert_eq!(error.to_string(), "tag is longer than the limit of 100: 101");
+        store.note(one, Some("it's 5 % \"better\"")).await.unwrap();
+        let notes = async |id| store.show(id).await.unwrap().unwrap().notes;
+        assert_eq!(notes(one).await.as_deref(), Some("it's 5 % \"better\""));
+        store.note(one, None).await.unwrap();
+        assert_eq!(notes(one).await, None);
+        assert!(matches!(store.note(999, None).await, Err(Error::NoRun { id: 999, .. })));
     });
 }
 

@@ -8,8 +8,9 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Got, TRADE_HEADER};
+use super::compare::Got;
 use crate::args;
+use crate::command::diff::trade_header;
 use crate::fail::{Code, Fail};
 
 /// What stands on top of every file that is written.
@@ -205,7 +206,7 @@ impl Case {
         let folder = base.parent().unwrap_or(Path::new(""));
         let file = folder.join(&trades);
         std::fs::create_dir_all(file.parent().unwrap_or(Path::new("")))?;
-        let mut text = format!("{TRADE_HEADER}\n");
+        let mut text = format!("{}\n", trade_header());
         got.trades.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
         std::fs::write(&file, text)?;
         // A metric that somebody took out of the file stays out.

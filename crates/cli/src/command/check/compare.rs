@@ -5,38 +5,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sim::order::Trade;
 
 use super::baseline::{Case, Expect, Word};
+use crate::command::diff::{changed, first_difference, said, trade_header};
 use crate::command::run::Prepared;
 use crate::fail::Fail;
 use crate::table::table;
-use crate::when;
 
-/// Columns of a file of expected trades.
-pub(super) const TRADE_HEADER: &str =
-    "side,quantity,entry_time,entry_price,exit_time,exit_price,pnl,strategy_signal";
 /// How far a metric may be off when the case says nothing: the noise of another platform's `pow`.
 const RELATIVE: f64 = 1e-9;
 /// What stands for NULL in a baseline.
 const UNDEFINED: &str = "undefined";
-
-/// A line of a file of expected trades.
-pub(super) fn trade_line(trade: &Trade) -> String {
-    let exit = trade.exit.as_ref();
-    let text = |value: Option<String>| value.unwrap_or_default();
-    [
-        trade.side.to_string(),
-        trade.quantity.normalize().to_string(),
-        when::iso(trade.entry_time_us),
-        trade.entry_price.normalize().to_string(),
-        text(exit.map(|x| when::iso(x.time_us))),
-        text(exit.map(|x| x.price.normalize().to_string())),
-        text(exit.map(|x| x.pnl.normalize().to_string())),
-        trade.strategy_signal(),
-    ]
-    .join(",")
-}
 
 /// What a case comes to now.
 #[derive(Clone, Debug)]
@@ -150,9 +129,10 @@ impl Verdict {
                     lines.extend(rows.lines().map(|line| format!("  {line}")));
                 }
                 if let Some(FirstTrade { nth, expected, got }) = trade {
+                    let header = trade_header();
                     let shown =
                         |t: &Option<String>| t.clone().unwrap_or("no such trade".to_owned());
-                    lines.push(format!("  first trade that differs, number {nth}: {TRADE_HEADER}"));
+                    lines.push(format!("  first trade that differs, number {nth}: {header}"));
                     lines.push(format!("    expected {}", shown(expected)));
                     lines.push(format!("    got      {}", shown(got)));
                 }
@@ -197,15 +177,6 @@ impl Verdict {
 }
 
 /// What changed under the numbers, which is the first question.
-fn said(changed: &[String]) -> String {
-    if changed.is_empty() {
-        "strategy, rules, data and engine version are as they were: the numbers alone changed"
-            .to_owned()
-    } else {
-        format!("changed: {}", changed.join("; "))
-    }
-}
-
 fn compared(file: &Path, case: &Case, expect: &Expect, got: &Got) -> Outcome {
     let metrics: Vec<Off> =
         expect.metrics.iter().filter_map(|(name, word)| off(case, name, word, got)).collect();
@@ -215,19 +186,16 @@ fn compared(file: &Path, case: &Case, expect: &Expect, got: &Got) -> Outcome {
         return Outcome::Broken(format!("cannot read its trades, `{}`", path.display()));
     };
     let expected: Vec<&str> = text.lines().skip(1).collect();
-    let trade = first_difference(&expected, &got.trades);
+    let trade = first_trade(&expected, &got.trades);
     if metrics.is_empty() && trade.is_none() {
         return Outcome::Same;
     }
-    let engine = sim::VERSION.to_owned();
-    let parts = [
-        ("engine version", &expect.engine, &engine),
+    let changed = changed(&[
+        ("engine version", &expect.engine, sim::VERSION),
         ("strategy or parameters", &expect.strategy, &got.strategy),
         ("rules", &expect.rules, &got.rules),
         ("data", &expect.data, &got.data),
-    ];
-    let changed = parts.into_iter().filter(|(_, was, is)| was != is);
-    let changed = changed.map(|(what, was, is)| format!("{what} (was {was}, is {is})")).collect();
+    ]);
     Outcome::Different { changed, metrics, trade }
 }
 
@@ -257,9 +225,8 @@ fn off(case: &Case, name: &str, expected: &Word, got: &Got) -> Option<Off> {
     })
 }
 
-fn first_difference(expected: &[&str], got: &[String]) -> Option<FirstTrade> {
-    let n = expected.len().max(got.len());
-    let at = (0..n).find(|&i| expected.get(i).copied() != got.get(i).map(String::as_str))?;
+fn first_trade(expected: &[&str], got: &[String]) -> Option<FirstTrade> {
+    let at = first_difference(expected, got)?;
     Some(FirstTrade {
         nth: at + 1,
         expected: expected.get(at).map(|&t| t.to_owned()),

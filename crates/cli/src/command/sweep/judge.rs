@@ -4,16 +4,13 @@
 use std::sync::atomic::AtomicBool;
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use sim::exact;
-use sim::expr::{Expr, Type};
 use sim::metrics::Metrics;
-use sim::params::Params;
+use store::Store;
 use store::sweeps::{Score, VariantRow};
-use store::{Results, Store};
 
-use super::plan::rule;
 use super::work::patiently;
+use crate::command::metric::{OverMetrics, metric, seconds};
 use crate::fail::Fail;
 
 /// What a sweep's best is when nothing is said.
@@ -21,58 +18,24 @@ pub(crate) const DEFAULT: &str = "sharpe_ratio";
 /// Variants read from the database at once.
 pub(crate) const PAGE: u32 = 20_000;
 
-/// Metrics that an objective may mention, as the columns of `backtest_results` are named.
-pub(crate) const METRICS: [&str; 20] = [
-    "total_return",
-    "annual_return",
-    "volatility",
-    "sharpe_ratio",
-    "sortino_ratio",
-    "max_drawdown",
-    "max_drawdown_duration",
-    "calmar_ratio",
-    "win_rate",
-    "profit_factor",
-    "total_trades",
-    "winning_trades",
-    "losing_trades",
-    "avg_trade_return",
-    "avg_win",
-    "avg_loss",
-    "largest_win",
-    "largest_loss",
-    "avg_trade_duration",
-    "final_capital",
-];
-
 /// Judges variants.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
-    objective: Expr,
-    keep: Option<Expr>,
+    objective: OverMetrics,
+    keep: Option<OverMetrics>,
+    /// What both of them mention.
     mentioned: Vec<&'static str>,
-    /// Whether the objective is a metric as it stands, and nothing else is asked.
-    plain: bool,
 }
 
 impl Judge {
     pub(crate) fn new(objective: &str, keep: Option<&str>) -> Result<Self, Fail> {
-        let parsed = Expr::parse(objective, Type::Number, &METRICS).map_err(|e| {
-            let fail = Fail::usage(e.render());
-            let hint =
-                e.hint().map_or_else(|| format!("metrics: {}", METRICS.join(" ")), str::to_owned);
-            fail.hint(hint)
-        })?;
-        let keep = keep.map(|keep| rule(keep, &METRICS)).transpose()?;
-        let exprs = || [Some(&parsed), keep.as_ref()].into_iter().flatten();
-        if let Some(odd) = exprs().find(|e| !e.columns().is_empty()) {
-            return Err(Fail::usage(format!("`{}` reads bars, not metrics", odd.source()))
-                .hint(format!("metrics: {}", METRICS.join(" "))));
-        }
-        let names: Vec<String> = exprs().flat_map(Expr::params).collect();
-        let mentioned = METRICS.into_iter().filter(|m| names.iter().any(|n| n == m)).collect();
-        let plain = keep.is_none() && mentioned == [parsed.source().trim()];
-        Ok(Self { objective: parsed, keep, mentioned, plain })
+        let objective = OverMetrics::number(objective)?;
+        let keep = keep.map(OverMetrics::rule).transpose()?;
+        let mut mentioned = objective.mentioned().to_vec();
+        mentioned.extend(keep.iter().flat_map(|keep| keep.mentioned()));
+        mentioned.sort_unstable();
+        mentioned.dedup();
+        Ok(Self { objective, keep, mentioned })
     }
 
     /// The objective as it was written.
@@ -82,15 +45,10 @@ impl Judge {
 
     /// What the objective is worth; `None` when it is undefined or the condition does not hold.
     fn value(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> Option<f64> {
-        let known = self.mentioned.iter().filter_map(|&m| Some((m.to_owned(), metric(m)?)));
-        let params: Params = known.collect();
-        if let Some(keep) = &self.keep
-            && keep.bind(&params).ok()?.constant_rule() != Some(Some(true))
-        {
+        if self.keep.as_ref().is_some_and(|keep| !keep.holds(metric)) {
             return None;
         }
-        let value = self.objective.bind(&params).ok()?.constant_number()?;
-        value.is_finite().then_some(value)
+        self.objective.value(metric)
     }
 
     /// The same of a variant just made.
@@ -123,9 +81,6 @@ impl Judge {
 
     /// The same of the metrics mentioned, in their order.
     fn of_mentioned(&self, metrics: &[Option<Decimal>]) -> Option<f64> {
-        if self.plain {
-            return float(metrics[0]);
-        }
         let place = |name: &str| self.mentioned.iter().position(|m| *m == name);
         self.value(&|name| metrics[place(name)?])
     }
@@ -135,37 +90,6 @@ impl Judge {
         let r = row.results.as_ref()?;
         self.value(&|name| metric(r, name))
     }
-}
-
-/// A column of `backtest_results` by its name.
-pub(crate) fn metric(r: &Results, name: &str) -> Option<Decimal> {
-    match name {
-        "total_return" => r.total_return,
-        "annual_return" => r.annual_return,
-        "volatility" => r.volatility,
-        "sharpe_ratio" => r.sharpe_ratio,
-        "sortino_ratio" => r.sortino_ratio,
-        "max_drawdown" => r.max_drawdown,
-        "max_drawdown_duration" => r.max_drawdown_duration.map(Decimal::from),
-        "calmar_ratio" => r.calmar_ratio,
-        "win_rate" => r.win_rate,
-        "profit_factor" => r.profit_factor,
-        "total_trades" => r.total_trades.map(Decimal::from),
-        "winning_trades" => r.winning_trades.map(Decimal::from),
-        "losing_trades" => r.losing_trades.map(Decimal::from),
-        "avg_trade_return" => r.avg_trade_return,
-        "avg_win" => r.avg_win,
-        "avg_loss" => r.avg_loss,
-        "largest_win" => r.largest_win,
-        "largest_loss" => r.largest_loss,
-        "avg_trade_duration" => r.avg_trade_duration_us.map(seconds),
-        "final_capital" => r.final_capital,
-        _ => None,
-    }
-}
-
-fn seconds(us: i64) -> Decimal {
-    Decimal::new(us, 6)
 }
 
 /// Shows every variant of a sweep to `see`, by index, a page of rows in memory at a time.
@@ -260,11 +184,6 @@ pub(crate) async fn best_rows(
 pub(crate) fn parameter(row: &VariantRow, name: &str) -> Option<Decimal> {
     let value = row.parameters.get(name)?;
     value.to_string().parse().ok()
-}
-
-/// A decimal as a double, for tables.
-pub(crate) fn float(value: Option<Decimal>) -> Option<f64> {
-    value.and_then(|v| v.to_f64())
 }
 
 #[cfg(test)]

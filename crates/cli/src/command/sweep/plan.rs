@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use sim::expr::{Expr, Type};
+use sim::expr::Expr;
 use sim::grid::{Axis, Base, Grid, GridError, RULES, Search, Space, Target};
 use sim::params::Params;
-use sim::rules::Rules;
 use sim::timeframe::Timeframe;
 use store::LoadAsk;
 use strategies::Definition;
 
+use crate::command::metric::rule;
+use crate::command::origin;
 use crate::fail::{Code, Fail};
 
 /// A sweep as `sweeps.definition` holds it: everything that a worker has to know. Decimals are text.
@@ -107,7 +108,11 @@ impl Kept {
                     .hint("a rule of a grid mentions parameters and numbers"));
             }
         }
-        let base = Base { params, rules: self.rules()?, maker_follows_fee: self.maker_follows_fee };
+        let base = Base {
+            params,
+            rules: origin::rules(&self.rules)?,
+            maker_follows_fee: self.maker_follows_fee,
+        };
         let grid = Grid::new(axes, base, &constraints).map_err(grid_fail)?;
         if definition.is_native() {
             // Its values are checked by building it, which says more than a failed variant does.
@@ -123,26 +128,6 @@ impl Kept {
             "sobol" => Search::Sobol { trials, seed },
             _ => Search::Grid,
         }
-    }
-
-    /// The rules that variants share, read back from their texts.
-    fn rules(&self) -> Result<Rules, Fail> {
-        let text = |name: &str| self.rules.get(name).map_or("", String::as_str);
-        let bad = |name: &str| Fail::data(format!("the kept rule `{name}` cannot be read"));
-        let number = |name: &str| text(name).parse::<Decimal>().map_err(|_| bad(name));
-        Ok(Rules {
-            capital: number("capital")?,
-            fee_bps: number("fee_bps")?,
-            maker_fee_bps: number("maker_fee_bps")?,
-            slippage_bps: number("slippage_bps")?,
-            fill: text("fill").parse().map_err(|_| bad("fill"))?,
-            intrabar: text("intrabar").parse().map_err(|_| bad("intrabar"))?,
-            lot_step: number("lot_step")?,
-            tick_size: number("tick_size")?,
-            min_notional: number("min_notional")?,
-            year_days: text("year_days").parse().map_err(|_| bad("year_days"))?,
-            risk_free: number("risk_free")?,
-        })
     }
 }
 
@@ -189,17 +174,6 @@ impl Plan {
         let mut dimensions = self.space.grid().point(point);
         dimensions.find(|(dimension, _)| dimension.name == axis).map(|(_, value)| value)
     }
-}
-
-/// A rule over `names`.
-pub(crate) fn rule(source: &str, names: &[&str]) -> Result<Expr, Fail> {
-    Expr::parse(source, Type::Rule, names).map_err(|e| {
-        let fail = Fail::usage(e.render());
-        match e.hint() {
-            Some(hint) => fail.hint(hint),
-            None => fail,
-        }
-    })
 }
 
 pub(crate) fn grid_fail(error: GridError) -> Fail {

@@ -10,12 +10,13 @@ use store::Store;
 use store::export::{TableColumn, TableFormat, Target, Values, write_table};
 use store::sweeps::VariantRow;
 
-use super::judge::{METRICS, best_rows, each, float, metric, parameter};
-use super::plan::{Plan, rule};
+use super::judge::{best_rows, each, parameter};
+use super::plan::Plan;
 use super::stable::{self, Around};
 use super::{judge, row};
 use crate::args::Global;
 use crate::args::sweep::Top;
+use crate::command::metric::{METRICS, float, metric, rule};
 use crate::fail::{Code, Fail};
 use crate::table::{count, number, signed, table};
 use crate::talk;

@@ -1,0 +1,160 @@
+//! Finding a result again: `backtest list` with its filters and orders, `tag` and `notes`, on every backend and as a user
+//! who sees their own rows only. What the rows themselves hold is `backends`' to test.
+
+use serde_json::{Value, json};
+
+use crate::market::{self, MINUTE_US};
+use crate::servers::{Backend, backends, psql};
+use crate::shell::Shell;
+
+/// Three that trade, and a fourth that never closes a trade, so that some of its metrics are undefined.
+const RUNS: [&str; 4] = [
+    "run sma_cross --symbol WALK --timeframe 15m --set fast=3 --set slow=8 --tag a",
+    "run sma_cross --symbol WALK --timeframe 1h --set fast=2 --set slow=9 --tag a --tag b",
+    "run supertrend --symbol OTHER --timeframe 15m",
+    "run buy_and_hold --symbol WALK --timeframe 4h --name still",
+];
+
+fn shell_of(backend: &Backend) -> Shell {
+    let shell = Shell::on(&backend.url);
+    let bars = market::csv(&market::bars(4, MINUTE_US, 3 * 1_440, false), false);
+    shell.write("WALK-1m.csv", &bars);
+    shell.ok("migrate");
+    shell.ok("import WALK-1m.csv");
+    shell.ok("import WALK-1m.csv --symbol OTHER");
+    for run in RUNS {
+        shell.ok(run);
+    }
+    shell
+}
+
+fn list(shell: &Shell, words: &[&str]) -> Vec<i64> {
+    let said = shell.run_args([&["list", "--json"], words].concat());
+    assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
+    let rows: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let id = |row: &Value| row["id"].as_i64().expect("an id");
+    rows.as_array().expect("a list").iter().map(id).collect()
+}
+
+/// Ids in the order of a metric, worked out here from what `list --json` says of each.
+fn by(shell: &Shell, metric: &str, ascending: bool) -> Vec<i64> {
+    let rows = shell.json("list --json");
+    let value = |row: &Value| row["results"][metric].as_str().and_then(|v| v.parse::<f64>().ok());
+    let mut rows: Vec<(Option<f64>, i64)> = rows
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| (value(row), row["id"].as_i64().expect("an id")))
+        .collect();
+    rows.sort_by(|a, b| match (a.0, b.0) {
+        (Some(a), Some(b)) if ascending => a.total_cmp(&b),
+        (Some(a), Some(b)) => b.total_cmp(&a),
+        (a, b) => a.is_none().cmp(&b.is_none()),
+    });
+    rows.into_iter().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn a_list_is_narrowed_down_and_put_in_order() {
+    for backend in backends() {
+        let shell = shell_of(&backend);
+        let ids = |words: &[&str]| list(&shell, words);
+        assert_eq!(ids(&[]), [4, 3, 2, 1], "{}", backend.name);
+        assert_eq!(ids(&["--strategy", "sma_cross"]), [2, 1]);
+        assert_eq!(ids(&["--symbol", "OTHER"]), [3]);
+        assert_eq!(ids(&["--timeframe", "15m"]), [3, 1]);
+        assert_eq!(ids(&["--status", "Completed", "-n", "2"]), [4, 3]);
+        assert_eq!(ids(&["--status", "failed"]), [0_i64; 0]);
+        assert_eq!(ids(&["--tag", "a"]), [2, 1]);
+        assert_eq!(ids(&["--tag", "a", "--tag", "b"]), [2]);
+        assert_eq!(ids(&["--user", "nobody"]), [0_i64; 0]);
+        assert_eq!(ids(&["--since", "2024-01-01", "--until", "2024-01-02"]), [0_i64; 0]);
+        let made = shell.json("show 3 --json")["created_at"].as_str().expect("a time").to_owned();
+        let second = made.split('.').next().expect("it begins with one");
+        assert!(ids(&["--since", second]).contains(&3), "{made}");
+        assert!(!ids(&["--until", second]).contains(&3), "{made}");
+        // Rules over metrics, and what is undefined: the run without trades has no win rate.
+        assert_eq!(shell.json("show 4 --json")["results"]["win_rate"], Value::Null);
+        assert_eq!(ids(&["--where", "total_trades == 0"]), [4]);
+        assert_eq!(ids(&["--where", "win_rate >= 0", "--where", "total_trades > 0"]), [3, 2, 1]);
+        assert_eq!(ids(&["--where", "win_rate < 0 or total_trades == 0"]), [0_i64; 0], "undefined");
+        for metric in ["total_return", "win_rate", "max_drawdown"] {
+            assert_eq!(ids(&["--sort", metric]), by(&shell, metric, false), "{metric}");
+            let ascending = by(&shell, metric, true);
+            assert_eq!(ids(&["--sort", metric, "--ascending"]), ascending, "{metric}");
+            let first = ids(&["--sort", metric, "--ascending", "-n", "1"]);
+            assert_eq!(first, ascending[..1], "the limit comes after the order");
+        }
+        assert_eq!(ids(&["--sort", "win_rate"])[3], 4, "what is undefined stands last");
+        assert_eq!(ids(&["--sort", "win_rate", "--ascending"])[3], 4, "either way");
+        assert_eq!(ids(&["--sort", "-total_return"]), by(&shell, "total_return", true));
+    }
+}
+
+#[test]
+fn tags_and_notes_are_put_on_and_taken_off_also_of_variants() {
+    for backend in backends() {
+        let shell = shell_of(&backend);
+        shell.ok("sweep sma_cross --symbol WALK --timeframe 15m --param fast=3,5 --param slow=9");
+        let top = shell.json("sweep top 1 --objective total_return --json");
+        let variant = top["variants"][0]["id"].as_i64().expect("an id");
+        assert_eq!(
+            shell.ok(&format!("tag 1 {variant} --add good --add best --remove a")),
+            format!("1: good best\n{variant}: good best\n")
+        );
+        assert_eq!(list(&shell, &["--tag", "best"]), [1], "a list holds single runs");
+        assert_eq!(shell.ok("tag 2"), "2: a b\n");
+        assert_eq!(shell.ok("tag 2 --remove b --remove a"), "2: no tags\n");
+        let said = shell.run("tag 1 99999 --add x");
+        assert!(said.code == Some(3) && said.stderr.contains("no result 99999"), "{said:?}");
+        assert_eq!(shell.ok("tag 1"), "1: good best\n", "not changed by halves");
+        assert_eq!(shell.run("tag 1 --add x --remove x").code, Some(2));
+        for id in [1, variant] {
+            let id = id.to_string();
+            let said = shell.run_args(["notes", &id, "- look at it's stop; 100 % \"sure\""]);
+            assert_eq!(said.stdout, "- look at it's stop; 100 % \"sure\"\n", "{said:?}");
+            assert_eq!(shell.ok(&format!("notes {id}")), said.stdout);
+            let shown = shell.json(&format!("show {id} --json"));
+            assert_eq!(shown["notes"].as_str(), Some(said.stdout.trim_end()));
+            assert_eq!(shell.run_args(["notes", &id, "", "--json"]).code, Some(0));
+            assert_eq!(shell.json(&format!("notes {id} --json"))["notes"], Value::Null);
+        }
+        let said = shell.run("notes 99999 why");
+        assert!(said.code == Some(3) && said.stderr.contains("no result 99999"), "{said:?}");
+    }
+}
+
+/// A role that row security binds to one user changes that user's words, and finds nobody else's rows.
+#[test]
+fn a_user_of_a_server_tags_their_own_rows_only() {
+    for backend in backends().into_iter().filter(|backend| backend.name != "sqlite") {
+        let shell = shell_of(&backend);
+        let role = format!("lists_{}_{}", backend.name.replace('-', "_"), std::process::id());
+        let sql = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'pw' IN ROLE authenticated_users; \
+             INSERT INTO users (username, email, password_hash, db_role) \
+             VALUES ('ann', 'ann@x', '!', '{role}')"
+        );
+        psql(&backend.url, &sql);
+        let (_, address) = backend.url.split_once('@').expect("the tests' URLs have a user");
+        let ann = |line: &str| {
+            let url = format!("postgres://{role}:pw@{address}");
+            shell.run_args([&["--db", &url], &line.split(' ').collect::<Vec<_>>()[..]].concat())
+        };
+        let run = ann("run sma_cross --symbol WALK --timeframe 1h --user ann --json");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let run: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let id = run["id"].as_i64().expect("an id");
+        assert_eq!(ann(&format!("tag {id} --add mine")).stdout, format!("{id}: mine\n"));
+        assert_eq!(ann(&format!("notes {id} hers")).stdout, "hers\n");
+        let rows = ann("list --json").stdout;
+        let rows: Value = serde_json::from_str(&rows).expect("JSON");
+        assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+        for line in ["tag 1 --add mine", "notes 1 mine", "tag 1"] {
+            let said = ann(line);
+            assert!(said.code == Some(3) && said.stderr.contains("no result 1"), "{said:?}");
+        }
+        assert_eq!(shell.json("show 1 --json")["tags"], json!(["a"]));
+        psql(&backend.url, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    }
+}
