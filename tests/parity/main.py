@@ -18,8 +18,8 @@ from cases import CASES, Rules
 from ours import Ours
 from replay import DEVIATIONS, replay
 
-# Largest differences that rounding leaves: we round quantities down to 8 places and money to the nearest of 8, the peers
-# compute in doubles. With all equity in each trade a lot of 1e-8 carries over from trade to trade.
+# Largest differences that rounding leaves: we round quantities down to 8 places and money to the nearest of 8, the
+# peers compute in doubles. With all equity in each trade a lot of 1e-8 carries over from trade to trade.
 PRICE, SIZE, MONEY, METRIC = 1e-7, 1e-7, 1e-6, 1e-8
 FEWEST = 200
 PEERS = {"vectorbt": "vectorbt", "backtesting": "backtesting.py"}
@@ -40,11 +40,19 @@ class Compared:
         self.same = len(twins(closed(ours), theirs))
         self.away = largest(closed(meant), theirs)
         self.solo = {d: (plain, replay(bars, signals, self.rules, [d])) for d in because}
-        self.problems = [*differing("ours and replay", ours, plain), *differing(f"replay and {PEERS[peer]}", meant, theirs)]
+        judged = "replay" if because else "ours"
+        self.problems = differing("ours and replay", ours, plain)
+        self.problems += differing(f"{judged} and {PEERS[peer]}", meant, theirs)
         if not case.hand_made and min(self.n_ours, self.n_theirs) < FEWEST:
             self.problems.append(f"fewer than {FEWEST} trades")
         self.metrics = [] if case.hand_made else self.judge(numbers, meant, asked, bars, bool(because))
-        self.problems += [f"{m[0]}: {m[1]:.12g}, {PEERS[peer]} {m[2]:.12g}" for m in self.metrics if not off(m) <= METRIC]
+        bad = [(PEERS[peer], m) for m in self.metrics if not off(m) <= METRIC]
+        if not case.hand_made:
+            # Our definitions, applied to our trades, have to give what the program printed.
+            again = metrics.own(metrics.Book(bars, ours, self.rules))
+            mine = [(name, float(numbers[name]), float(value), True) for name, value in again.items()]
+            bad += [("by definition", m) for m in mine if not off(m) <= METRIC]
+        self.problems += [f"{m[0]}: {m[1]:.12g}, {who} {m[2]:.12g}" for who, m in bad]
 
     def judge(self, numbers, meant, asked, bars, deviates):
         book = metrics.Book(bars, meant, self.rules, marks_after_close=self.peer == "vectorbt")
@@ -78,7 +86,10 @@ def closed(trades):
 
 def apart(a, b):
     """How far two equally long lists of trades are apart: price, size, money."""
-    gap = lambda *names: float(np.nanmax([np.abs(a[n].to_numpy() - b[n].to_numpy()) for n in names], initial=0))
+
+    def gap(*names):
+        return float(np.nanmax([np.abs(a[n].to_numpy() - b[n].to_numpy()) for n in names], initial=0))
+
     return gap("entry_price", "exit_price"), gap("size"), gap("pnl", "commission")
 
 
@@ -119,9 +130,11 @@ def off(metric):
 
 def table(head, rows):
     widths = [max(map(len, column)) for column in zip(head, *rows)]
-    text = lambda row: "  ".join(
-        cell.ljust(w) if i < 3 or i == len(row) - 1 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))
-    )
+    left = lambda i: i < 3 or i == len(widths) - 1
+
+    def text(row):
+        return "  ".join(c.ljust(w) if left(i) else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths)))
+
     return "\n".join([text(head).rstrip(), *[text(row).rstrip() for row in rows]])
 
 
@@ -211,9 +224,9 @@ def report(bench, wanted, all_metrics):
             print(f"{name}: {DEVIATIONS[name]}")
     if all_metrics:
         rows = [
-            [c.case.name, PEERS[c.peer], name, f"{a:.10g}", f"{b:.10g}", f"{off((name, a, b, again)):.0e}", "restated" if again else ""]
+            [c.case.name, PEERS[c.peer], m[0], f"{m[1]:.10g}", f"{m[2]:.10g}", f"{off(m):.0e}", "restated" * m[3]]
             for c in done
-            for name, a, b, again in c.metrics
+            for m in c.metrics
         ]
         print()
         print(table(["strategy", "peer", "metric", "ours", "peer's", "Δ", ""], rows))

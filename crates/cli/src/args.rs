@@ -196,7 +196,7 @@ pub(crate) struct Choice {
 /// Costs, fills and conventions. What is not given is as `--like` says, else as [`sim::rules::Rules::default`].
 #[derive(Args, Debug)]
 pub(crate) struct Rules {
-    /// Begin with the conventions of another engine; the flags below win over it
+    /// Begin with the fills and costs of another engine; flags win over it
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub(crate) like: Option<Like>,
     /// Initial capital, quote units [default: 10000]

@@ -5,12 +5,10 @@ use clap::ValueEnum;
 use rust_decimal::Decimal;
 use sim::rules::{Fill, Rules};
 
-/// Another engine.
+/// Another engine. Its variants are not documented, so that `run --help` stays one line a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Like {
-    /// 100 of capital, no fees, fills at the close of the bar of the signal
     Vectorbt,
-    /// 10000 of capital, no fees, fills at the next open, whole units only
     #[value(name = "backtesting.py")]
     BacktestingPy,
 }
