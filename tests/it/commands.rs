@@ -136,6 +136,20 @@ fn costs_beyond_their_limits() {
 }
 
 #[test]
+fn conventions_of_other_engines() {
+    let shell = with_bars();
+    let run = format!("{RUN} --like vectorbt");
+    let mine = format!("{RUN} --like backtesting.py --fee-bps 5 --lot-step 0.01");
+    let sweep = "sweep sma_cross --like vectorbt --param fast=3,4 --param slow=8 --param fee_bps=5 --dry-run";
+    let record =
+        "check --record sma_cross --like backtesting.py --synthetic 3000 --capital 1000000";
+    assert_snapshot!(pages(
+        &shell,
+        [&run, &mine, sweep, record, "check", "run sma_cross --like zipline"]
+    ));
+}
+
+#[test]
 fn names_that_do_not_exist() {
     let shell = with_bars();
     assert_snapshot!(pages(

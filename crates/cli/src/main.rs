@@ -4,6 +4,7 @@
 mod args;
 mod command;
 mod fail;
+mod like;
 mod report;
 mod synthetic;
 mod table;

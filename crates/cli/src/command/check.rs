@@ -222,6 +222,7 @@ async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
     let source = Stores::default().of(global, &path, &case).await?;
     let got = run_case(source, &path, &case).await?;
     case.expect(&path, &got)?;

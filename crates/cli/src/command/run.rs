@@ -30,6 +30,7 @@ pub(crate) const MAX_WARMUP: usize = 1_000_000;
 /// Runs it and prints the result; returns the id that it is kept as.
 pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64, Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;
+    args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
     let ask = ask(store, &args.choice, &prepared.definition).await?;
     let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
     if let Some(Range { from_us: Some(from), to_us: Some(to) }) = loaded.shorter {

@@ -39,6 +39,10 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     let (definition, axes) = dimensions(args)?;
     let mut kept = kept(args, &definition, axes)?;
     Judge::new(&kept.objective, kept.keep.as_deref())?;
+    let is_axis = |name: &str| kept.axes.iter().any(|axis| axis.name == name);
+    let follows = |name: &str| name == "maker_fee_bps" && kept.maker_follows_fee;
+    let varied = |name: &str| is_axis(name) || (follows(name) && is_axis("fee_bps"));
+    args.rules.told(varied).into_iter().for_each(talk::say);
     let asks = asks(store, args, &definition).await?;
     // Everything about the grid is checked before a bar is read.
     let grid = kept.grid(&definition)?;
