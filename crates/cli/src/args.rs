@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use sim::rules::{Fill, Intrabar};
 use sim::timeframe::{Timeframe, UnknownTimeframe};
 
+use crate::verdict::Kinds;
 use crate::when::{self, TimeRange};
 
 /// Backtest trading strategies on bars that you keep, and keep every result as rows.
@@ -113,6 +114,8 @@ pub(crate) enum BadRows {
 pub(crate) enum Data {
     /// List what is held: symbol, timeframe, from, to, bars, gaps
     List,
+    /// Look for gaps, duplicates, outliers and other faults in the bars that are held
+    Check(DataCheck),
     /// Write bars to a file, or as CSV to stdout
     Export(Export),
 }
@@ -128,6 +131,22 @@ pub(crate) struct Export {
     /// File to write: .csv, .csv.gz, .parquet, .feather [default: CSV to stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataCheck {
+    /// Only bars of these symbols
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) symbol: Vec<String>,
+    /// Only bars of this timeframe
+    #[arg(long, value_parser = timeframe)]
+    pub(crate) timeframe: Option<Timeframe>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Exit with 3 when one of these is found: any, or of gaps, duplicates, zero_volume, flat, outliers, off_grid,
+    /// timezone, splits, invalid
+    #[arg(long, value_name = "KIND,…")]
+    pub(crate) fail_on: Option<Kinds>,
 }
 
 /// A half-open range of time.
@@ -169,6 +188,22 @@ pub(crate) struct Run {
     /// Whose result it is
     #[arg(long, default_value = "local")]
     pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+}
+
+/// What has to hold before a number is believed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Trust {
+    /// Refuse bars in which `data check` would find something; or only some kinds: --strict-data=gaps,outliers
+    #[arg(
+        long,
+        value_name = "KIND,…",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "any"
+    )]
+    pub(crate) strict_data: Option<Kinds>,
 }
 
 /// What a strategy is run on, and how.

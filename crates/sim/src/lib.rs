@@ -20,6 +20,7 @@ pub mod signals;
 pub mod strategy;
 pub mod sweep;
 pub mod timeframe;
+pub mod verdict;
 
 /// The engine's version, part of every variant's identity.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

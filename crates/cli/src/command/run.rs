@@ -20,6 +20,7 @@ use crate::command::kept;
 use crate::fail::{Code, Fail};
 use crate::report;
 use crate::talk::{self, Bar, Unit};
+use crate::verdict;
 use crate::when;
 
 /// How often a running row says that it lives; 60 s of silence and it counts as abandoned.
@@ -35,6 +36,7 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<(),
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
     }
+    verdict::strict(&args.trust, &[(ask.symbol.clone(), &loaded)])?;
     let new = new_run(&args, &prepared, &ask, &loaded);
     let id = match store.begin(&new).await? {
         Begun::Existing(id) => {

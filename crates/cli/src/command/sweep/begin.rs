@@ -22,6 +22,7 @@ use crate::args::sweep::{IfExists, Search, Start};
 use crate::command::run;
 use crate::fail::Fail;
 use crate::talk::{self, Bar, Unit};
+use crate::verdict;
 
 /// Bars times variants that a block holds: a few seconds of one core, by the kernel and by the reference loop.
 const BLOCK_KERNEL: usize = 2_000_000_000;
@@ -51,7 +52,10 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     let mut held = Held::new();
     for (nth, ask) in asks.iter().enumerate() {
         let loaded = store.load(ask, &Bar::new(Unit::Rows, global.json)).await?;
+        verdict::strict(&args.trust, &[(ask.symbol.clone(), &loaded)])?;
+        verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
+        kept.data.push(verdict::json(&loaded.verdict));
         held.retain(|_, l| l.bars.len() + loaded.bars.len() < 8_000_000);
         held.insert(nth, Arc::new(loaded));
     }
@@ -202,6 +206,7 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
         },
         axes,
         series: Vec::new(),
+        data: Vec::new(),
         warmup: args.warmup,
         block: 0,
         objective: args.judge.objective.clone().unwrap_or_else(|| DEFAULT.to_owned()),
