@@ -170,6 +170,30 @@ fn every_backend_gives_the_same_verdict() {
     });
 }
 
+#[test]
+fn look_ahead_is_checked_and_warm_up_is_measured() {
+    let shell = with_bars();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "lookahead sma_cross --param fast=3 --param slow=8",
+            "lookahead cooldown_breakout --warmup 0",
+            "lookahead buy_and_hold --cuts 49",
+            "run sma_cross --set fast=3 --set slow=8 --to 2024-03-02 --verify-lookahead",
+            "sweep sma_cross --param fast=3 --param slow=8,9 --top 0 --verify-lookahead",
+            "warmup sma_cross --set fast=3 --set slow=8 --from 2024-03-03",
+            "warmup macd_trend --set trend=20",
+            "warmup cooldown_breakout",
+        ]
+    ));
+    let report = shell.json("lookahead sma_cross --json");
+    assert_eq!((&report["looks_ahead"], &report["first"]), (&Value::Bool(false), &Value::Null));
+    assert!(report["cuts"].as_u64() >= Some(50), "{report}");
+    let report = shell.json("warmup sma_cross --set fast=3 --set slow=8 --from 2024-03-03 --json");
+    assert_eq!((&report["enough"], &report["given"]), (&Value::Bool(true), &Value::from(48)));
+    assert_eq!(report["indicators"][1]["equal"], 7, "sma(close, 8)");
+}
+
 // ---- What a person types wrong ----
 
 #[test]
@@ -481,6 +505,8 @@ fn json_is_one_document_whatever_the_command() {
         "import BTCUSDT-1h.csv --json",
         "data list --json",
         "data check --json",
+        "lookahead sma_cross --json",
+        "warmup sma_cross --json",
         "list --json",
         "run sma_cross --set fast=3 --json",
         "run sma_cross --set fast=3 --json",

@@ -73,6 +73,10 @@ pub(crate) enum Command {
     },
     /// Run the cases of baseline files and fail where a metric or a trade is not as expected
     Check(Box<Check>),
+    /// Check that a strategy decides the same whatever happens afterwards
+    Lookahead(Box<Lookahead>),
+    /// Measure how many bars a strategy needs before its range
+    Warmup(Box<Warmup>),
     /// Look at strategies, start a new one, check a file
     #[command(subcommand)]
     Strategy(Strategy),
@@ -204,6 +208,32 @@ pub(crate) struct Trust {
         default_missing_value = "any"
     )]
     pub(crate) strict_data: Option<Kinds>,
+    /// Check first that the strategy does not look ahead (a sweep: at its defaults, on its first series); see
+    /// `backtest lookahead`
+    #[arg(long)]
+    pub(crate) verify_lookahead: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Lookahead {
+    /// Name of a ready strategy, or path of a .toml file
+    pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Places over the range at which the future is changed; as many more lie right behind decisions
+    #[arg(long, default_value_t = 50, value_parser = cuts)]
+    pub(crate) cuts: usize,
+    /// What decides the scrambled futures
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Warmup {
+    /// Name of a ready strategy, or path of a .toml file
+    pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
 }
 
 /// What a strategy is run on, and how.
@@ -218,7 +248,7 @@ pub(crate) struct Choice {
     #[command(flatten)]
     pub(crate) range: Range,
     /// Value of a parameter, such as `fast=10`
-    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
+    #[arg(long, visible_alias = "param", value_parser = assignment, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<(String, Decimal)>,
     #[command(flatten)]
     pub(crate) rules: Rules,
@@ -405,6 +435,15 @@ pub(crate) struct Switch {
 
 pub(crate) fn timeframe(text: &str) -> Result<Timeframe, String> {
     text.parse().map_err(|e: UnknownTimeframe| format!("{e}; {}", UnknownTimeframe::hint()))
+}
+
+/// Most places that a look-ahead check takes.
+const MAX_CUTS: usize = 10_000;
+
+fn cuts(text: &str) -> Result<usize, String> {
+    let (least, most) = (sim::lookahead::LEAST_CUTS, MAX_CUTS);
+    let number = text.parse().ok().filter(|n| (least..=most).contains(n));
+    number.ok_or_else(|| format!("`{text}` is not a whole number from {least} to {most}"))
 }
 
 fn assignment(text: &str) -> Result<(String, Decimal), String> {

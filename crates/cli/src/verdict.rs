@@ -252,15 +252,11 @@ pub(crate) fn refuse(all: &[Judged], kinds: &Kinds, way_out: &str) -> Result<(),
 }
 
 /// Refuses the bars of a run or a sweep where `--strict-data` asks for it.
-pub(crate) fn strict(trust: &Trust, loaded: &[(String, &Loaded)]) -> Result<(), Fail> {
+pub(crate) fn strict(trust: &Trust, symbol: &str, loaded: &Loaded) -> Result<(), Fail> {
     let Some(kinds) = &trust.strict_data else { return Ok(()) };
-    let judged = |(symbol, loaded): &(String, &Loaded)| Judged {
-        symbol: symbol.clone(),
-        verdict: loaded.verdict.clone(),
-    };
-    let all: Vec<Judged> = loaded.iter().map(judged).collect();
+    let judged = Judged { symbol: symbol.to_owned(), verdict: loaded.verdict.clone() };
     refuse(
-        &all,
+        &[judged],
         kinds,
         "`backtest data check` shows more of it; mend the data, or name the kinds that matter, such as \
          --strict-data=gaps,outliers",

@@ -6,9 +6,11 @@ mod db;
 mod demo;
 mod import;
 mod kept;
+mod lookahead;
 mod run;
 mod strategy;
 mod sweep;
+mod warmup;
 
 use store::Store;
 
@@ -34,6 +36,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
         Command::Run(args) => run::run(global, &open(global).await?, *args).await,
         Command::Check(args) => check::check(global, *args).await,
+        Command::Lookahead(args) => lookahead::lookahead(global, &open(global).await?, *args).await,
+        Command::Warmup(args) => warmup::warmup(global, &open(global).await?, *args).await,
         Command::Sweep(args) => sweep::sweep(global, &open(global).await?, *args).await,
         Command::List(args) => kept::list(global, &open(global).await?, args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,

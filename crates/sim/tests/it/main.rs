@@ -20,3 +20,7 @@ mod sweep_oracle;
 mod sweep_ready;
 // Faults put into good bars, found where they were put.
 mod verdict;
+// Strategies that cheat, and honest ones.
+mod lookahead;
+// How long a start shows.
+mod warmup;
