@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use sim::bars::Column;
 use sim::exact;
-use sim::expr::{Expr, Type};
+use sim::expr::{Bound, Expr, Type};
 use sim::order::Size;
 use sim::params::Params;
 use sim::signals::{Level, SignalRules};
@@ -138,6 +138,19 @@ impl Definition {
                 Ok(Box::new(signals))
             }
             Kind::Native { build, .. } => build(params),
+        }
+    }
+
+    /// Its rules and the distances of its levels at one point of its parameters; none for a strategy written in Rust.
+    ///
+    /// # Errors
+    /// When a value makes no sense where a rule uses it.
+    pub fn expressions(&self, params: &Params) -> Result<Vec<Bound>, FileError> {
+        match &self.kind {
+            Kind::Rules { rules, .. } => {
+                Ok(rules.bind(params).map_err(|e| bind_error(&self.name, &e))?.expressions())
+            }
+            Kind::Native { .. } => Ok(Vec::new()),
         }
     }
 

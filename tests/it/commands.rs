@@ -15,6 +15,8 @@ const HOUR_US: i64 = 60 * MINUTE_US;
 /// A run with enough trades to look at.
 const RUN: &str = "run sma_cross --set fast=3 --set slow=8 --to 2024-03-06";
 
+const RUN_SPOILED: &str = "run sma_cross --symbol SPOILED --timeframe 5m";
+
 /// A shell whose folder holds `BTCUSDT-1h.csv`, ten days.
 fn with_file() -> Shell {
     let shell = Shell::embedded();
@@ -94,6 +96,102 @@ fn strategies_are_listed_shown_started_and_checked() {
 fn an_embedded_file_is_migrated_by_itself() {
     let shell = Shell::embedded();
     assert_snapshot!(pages(&shell, ["list", "migrate"]));
+}
+
+/// A day of minutes spoiled in four ways: a gap, a bad print, a stretch that stands still, another unit.
+fn spoiled() -> String {
+    let mut rows = market::bars(3, MINUTE_US, 1_440, false);
+    rows[300].high *= 40;
+    for i in 600..630 {
+        let close = rows[599].close;
+        (rows[i].open, rows[i].high, rows[i].low, rows[i].close) = (close, close, close, close);
+    }
+    for row in &mut rows[1_200..] {
+        for price in [&mut row.open, &mut row.high, &mut row.low, &mut row.close] {
+            *price *= 100;
+        }
+    }
+    rows.drain(900..915);
+    market::csv(&rows, false)
+}
+
+#[test]
+fn faults_of_the_data_are_found_kept_and_refused() {
+    let shell = with_bars();
+    shell.write("SPOILED-1m.csv", &spoiled());
+    shell.ok("import SPOILED-1m.csv");
+    let gaps = "data check --symbol SPOILED --timeframe 1m --to 2024-03-01T18:00 --fail-on";
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "data check",
+            "data check --symbol BTCUSDT --fail-on any",
+            &format!("{gaps} gaps,splits"),
+            "data check --symbol NOBODY",
+            "data check --fail-on holes",
+            "run sma_cross --symbol SPOILED --timeframe 5m --strict-data",
+            "run sma_cross --symbol SPOILED --timeframe 5m --strict-data=duplicates",
+            "sweep sma_cross --symbol SPOILED --timeframe 5m --param slow=20,40 --param fast=5 --strict-data=splits",
+        ]
+    ));
+    assert_eq!(shell.run(&format!("{gaps} splits")).code, Some(0), "they begin later");
+    // What is kept says the same as the check, and decides no identity.
+    let kept = shell.json("show 1 --json");
+    let checked = shell.json("data check --symbol SPOILED --json");
+    let kinds = |v: &Value| -> Vec<String> {
+        let all = v["findings"].as_array().expect("a list");
+        all.iter().map(|f| f["kind"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let of_run = kinds(&kept["metrics"]["data"]["verdict"]);
+    assert_eq!(of_run, ["gaps", "flat", "outliers", "splits"]);
+    let with_volumes: Vec<String> =
+        kinds(&checked[0]).into_iter().filter(|k| k != "zero_volume").collect();
+    assert_eq!(with_volumes, of_run);
+    let sweep = "sweep sma_cross --symbol SPOILED --timeframe 5m --param slow=20,40 --param fast=5";
+    assert!(shell.run(sweep).stderr.starts_with("the data of SPOILED 1m have faults: gaps 1, "));
+    assert!(shell.ok("sweep show 1").contains("another unit (x 100)"));
+    let definition = &shell.json("sweep show 1 --json")["definition"];
+    assert_eq!(kinds(&definition["data"][0]), of_run);
+}
+
+#[test]
+fn every_backend_gives_the_same_verdict() {
+    let shell = Shell::embedded();
+    let judge = |shell: &Shell| {
+        shell.write("SPOILED-1m.csv", &spoiled());
+        shell.ok("import SPOILED-1m.csv");
+        shell.ok(RUN_SPOILED);
+        (shell.ok("data check --json"), shell.json("show 1 --json")["metrics"]["data"].clone())
+    };
+    let expected = judge(&shell);
+    each_server(|backend, shell| {
+        shell.ok("migrate");
+        assert_eq!(judge(shell), expected, "{}", backend.name);
+    });
+}
+
+#[test]
+fn look_ahead_is_checked_and_warm_up_is_measured() {
+    let shell = with_bars();
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "lookahead sma_cross --param fast=3 --param slow=8",
+            "lookahead cooldown_breakout --warmup 0",
+            "lookahead buy_and_hold --cuts 49",
+            "run sma_cross --set fast=3 --set slow=8 --to 2024-03-02 --verify-lookahead",
+            "sweep sma_cross --param fast=3 --param slow=8,9 --top 0 --verify-lookahead",
+            "warmup sma_cross --set fast=3 --set slow=8 --from 2024-03-03",
+            "warmup macd_trend --set trend=20",
+            "warmup cooldown_breakout",
+        ]
+    ));
+    let report = shell.json("lookahead sma_cross --json");
+    assert_eq!((&report["looks_ahead"], &report["first"]), (&Value::Bool(false), &Value::Null));
+    assert!(report["cuts"].as_u64() >= Some(50), "{report}");
+    let report = shell.json("warmup sma_cross --set fast=3 --set slow=8 --from 2024-03-03 --json");
+    assert_eq!((&report["enough"], &report["given"]), (&Value::Bool(true), &Value::from(48)));
+    assert_eq!(report["indicators"][1]["equal"], 7, "sma(close, 8)");
 }
 
 // ---- What a person types wrong ----
@@ -420,6 +518,9 @@ fn json_is_one_document_whatever_the_command() {
         "data list --json",
         "import BTCUSDT-1h.csv --json",
         "data list --json",
+        "data check --json",
+        "lookahead sma_cross --json",
+        "warmup sma_cross --json",
         "list --json",
         "run sma_cross --set fast=3 --json",
         "run sma_cross --set fast=3 --json",

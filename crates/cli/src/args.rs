@@ -10,6 +10,7 @@ use sim::rules::{Fill, Intrabar};
 use sim::timeframe::{Timeframe, UnknownTimeframe};
 
 use crate::like::Like;
+use crate::verdict::Kinds;
 use crate::when::{self, TimeRange};
 
 /// Backtest trading strategies on bars that you keep, and keep every result as rows.
@@ -88,6 +89,10 @@ pub(crate) enum Command {
     },
     /// Run the cases of baseline files and fail where a metric or a trade is not as expected
     Check(Box<Check>),
+    /// Check that a strategy decides the same whatever happens afterwards
+    Lookahead(Box<Lookahead>),
+    /// Measure how many bars a strategy needs before its range
+    Warmup(Box<Warmup>),
     /// Look at strategies, start a new one, check a file
     #[command(subcommand)]
     Strategy(Strategy),
@@ -129,6 +134,8 @@ pub(crate) enum BadRows {
 pub(crate) enum Data {
     /// List what is held: symbol, timeframe, from, to, bars, gaps
     List,
+    /// Look for gaps, duplicates, outliers and other faults in the bars that are held
+    Check(DataCheck),
     /// Write bars to a file, or as CSV to stdout
     Export(Export),
 }
@@ -144,6 +151,22 @@ pub(crate) struct Export {
     /// File to write: .csv, .csv.gz, .parquet, .feather [default: CSV to stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataCheck {
+    /// Only bars of these symbols
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) symbol: Vec<String>,
+    /// Only bars of this timeframe
+    #[arg(long, value_parser = timeframe)]
+    pub(crate) timeframe: Option<Timeframe>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Exit with 3 when one of these is found: any, or of gaps, duplicates, zero_volume, flat, outliers, off_grid,
+    /// timezone, splits, invalid
+    #[arg(long, value_name = "KIND,…")]
+    pub(crate) fail_on: Option<Kinds>,
 }
 
 /// A half-open range of time.
@@ -185,6 +208,48 @@ pub(crate) struct Run {
     /// Whose result it is
     #[arg(long, default_value = "local")]
     pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+}
+
+/// What has to hold before a number is believed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Trust {
+    /// Refuse bars in which `data check` would find something; or only some kinds: --strict-data=gaps,outliers
+    #[arg(
+        long,
+        value_name = "KIND,…",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "any"
+    )]
+    pub(crate) strict_data: Option<Kinds>,
+    /// Check first that the strategy does not look ahead (a sweep: at its defaults, on its first series); see
+    /// `backtest lookahead`
+    #[arg(long)]
+    pub(crate) verify_lookahead: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Lookahead {
+    /// Name of a ready strategy, or path of a .toml file
+    pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Places over the range at which the future is changed; as many more lie right behind decisions
+    #[arg(long, default_value_t = 50, value_parser = cuts)]
+    pub(crate) cuts: usize,
+    /// What decides the scrambled futures
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Warmup {
+    /// Name of a ready strategy, or path of a .toml file
+    pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
 }
 
 /// What a strategy is run on, and how.
@@ -199,7 +264,7 @@ pub(crate) struct Choice {
     #[command(flatten)]
     pub(crate) range: Range,
     /// Value of a parameter, such as `fast=10`
-    #[arg(long, value_parser = assignment, value_name = "NAME=VALUE")]
+    #[arg(long, visible_alias = "param", value_parser = assignment, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<(String, Decimal)>,
     #[command(flatten)]
     pub(crate) rules: Rules,
@@ -459,6 +524,15 @@ pub(crate) struct Switch {
 
 pub(crate) fn timeframe(text: &str) -> Result<Timeframe, String> {
     text.parse().map_err(|e: UnknownTimeframe| format!("{e}; {}", UnknownTimeframe::hint()))
+}
+
+/// Most places that a look-ahead check takes.
+const MAX_CUTS: usize = 10_000;
+
+fn cuts(text: &str) -> Result<usize, String> {
+    let (least, most) = (sim::lookahead::LEAST_CUTS, MAX_CUTS);
+    let number = text.parse().ok().filter(|n| (least..=most).contains(n));
+    number.ok_or_else(|| format!("`{text}` is not a whole number from {least} to {most}"))
 }
 
 fn assignment(text: &str) -> Result<(String, Decimal), String> {

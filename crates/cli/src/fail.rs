@@ -14,7 +14,7 @@ pub(crate) enum Code {
     Data = 3,
     /// The database.
     Database = 4,
-    /// A regression gate failed.
+    /// A regression gate or a look-ahead check failed.
     Gate = 5,
     /// Ctrl-C.
     Interrupted = 130,

@@ -9,6 +9,7 @@ mod report;
 mod synthetic;
 mod table;
 mod talk;
+mod verdict;
 mod when;
 
 use std::process::ExitCode;

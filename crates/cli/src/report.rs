@@ -10,6 +10,7 @@ use sim::sweep::Outcome;
 use store::Loaded;
 
 use crate::table::{count, money, number, signed, sparkline};
+use crate::verdict;
 use crate::when;
 
 /// Metrics at 12 significant digits, with the conventions that they were computed under.
@@ -77,7 +78,7 @@ fn named(m: &Metrics) -> Map<String, Value> {
 }
 
 /// A double at 12 significant digits: the last few of 17 are the noise of a platform's library.
-fn digits(value: Option<f64>) -> Value {
+pub(crate) fn digits(value: Option<f64>) -> Value {
     let rounded = value.and_then(|v| format!("{v:.11e}").parse::<f64>().ok());
     // Minus zero would be another text for the same number.
     json!(rounded.map(|v| if v == 0.0 { 0.0 } else { v }))
@@ -101,6 +102,7 @@ fn data(loaded: &Loaded) -> Value {
         "missing_bars": loaded.missing_bars,
         "warmup_bars": loaded.bars.n_warmup(),
         "short_warmup": loaded.short_warmup.is_some(),
+        "verdict": verdict::json(&loaded.verdict),
     })
 }
 
@@ -138,6 +140,10 @@ pub(crate) fn block(heading: &Heading, metrics: &Value, daily: &[f64]) -> String
     lines.push(String::new());
     lines.extend(columns(metrics));
     lines.extend(remarks(heading, metrics));
+    if let Some(found) = metrics.pointer("/data/verdict").and_then(verdict::faults) {
+        lines.push(String::new());
+        lines.extend(found.lines().map(|line| format!("  {line}").trim_end().to_owned()));
+    }
     lines.join("\n")
 }
 
@@ -247,6 +253,7 @@ fn remarks(heading: &Heading, metrics: &Value) -> Vec<String> {
     if missing > 0 {
         remarks.push(format!("{} bars are missing in the data", count(missing)));
     }
+    remarks.extend(metrics.pointer("/data/verdict").and_then(verdict::clean));
     if metrics.pointer("/data/short_warmup") == Some(&json!(true)) {
         let bars = metrics.pointer("/data/warmup_bars").and_then(Value::as_i64).unwrap_or(0);
         remarks.push(match bars {

@@ -62,6 +62,11 @@ pub(crate) fn iso(us: i64) -> String {
         .map_or_else(|| us.to_string(), |m| m.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
+/// The moment of a text that [`iso`] made.
+pub(crate) fn of_iso(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.timestamp_micros())
+}
+
 /// A length of time in its two largest units: `3d 4h`, `25m`.
 pub(crate) fn span(seconds: i64) -> String {
     const UNITS: [(&str, i64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];

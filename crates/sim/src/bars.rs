@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::exact;
@@ -235,14 +236,35 @@ impl Bars {
         if n <= self.n_warmup {
             return Err(BarsError::Warmup { warmup: self.n_warmup, bars: n });
         }
-        let mut bars = self.clone();
-        let c = &mut bars.columns;
-        c.time_us.truncate(n);
-        for prices in [&mut c.open, &mut c.high, &mut c.low, &mut c.close] {
-            prices.truncate(n);
+        Ok(Self { columns: self.columns_of(0..n), symbol: self.symbol.clone(), ..*self })
+    }
+
+    /// The bars from `first` on, as if there had been none before; none of them is warm-up.
+    ///
+    /// # Errors
+    /// [`BarsError::Empty`] when none is left.
+    pub fn tail(&self, first: usize) -> Result<Self, BarsError> {
+        if first >= self.len() {
+            return Err(BarsError::Empty);
         }
-        c.extra.values_mut().for_each(|values| values.truncate(n));
-        Ok(bars)
+        let columns = self.columns_of(first..self.len());
+        Ok(Self { columns, symbol: self.symbol.clone(), n_warmup: 0, ..*self })
+    }
+
+    /// A copy of bars `range`.
+    pub(crate) fn columns_of(&self, range: Range<usize>) -> Columns {
+        let c = &self.columns;
+        let prices = |values: &[i64]| values[range.clone()].to_vec();
+        let extra =
+            c.extra.iter().map(|(&column, values)| (column, values[range.clone()].to_vec()));
+        Columns {
+            time_us: prices(&c.time_us),
+            open: prices(&c.open),
+            high: prices(&c.high),
+            low: prices(&c.low),
+            close: prices(&c.close),
+            extra: extra.collect(),
+        }
     }
 }
 
@@ -332,5 +354,7 @@ mod tests {
         let past = bars.head(2).unwrap();
         assert_eq!(past.time_us(), &bars.time_us()[..2]);
         assert!(bars.head(0).is_err());
+        assert_eq!(bars.tail(1).unwrap().time_us(), &bars.time_us()[1..]);
+        assert!(bars.tail(3).is_err());
     }
 }

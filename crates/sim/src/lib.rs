@@ -11,6 +11,7 @@ mod guard;
 pub mod identity;
 pub mod indicator;
 mod ledger;
+pub mod lookahead;
 pub mod metrics;
 pub mod order;
 pub mod params;
@@ -20,6 +21,8 @@ pub mod signals;
 pub mod strategy;
 pub mod sweep;
 pub mod timeframe;
+pub mod verdict;
+pub mod warmup;
 
 /// The engine's version, part of every variant's identity.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

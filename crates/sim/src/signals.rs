@@ -189,6 +189,17 @@ impl Strategy for Signals {
 }
 
 impl Signals {
+    /// The rules and the distances of levels, those that there are.
+    #[must_use]
+    pub fn expressions(&self) -> Vec<Bound> {
+        let distance = |gap: &Option<Gap>| match gap {
+            Some(Gap::Quote(expr)) => Some(expr.clone()),
+            _ => None,
+        };
+        let rules = self.rules.iter().filter_map(Clone::clone);
+        rules.chain(self.levels.iter().filter_map(distance)).collect()
+    }
+
     fn order(&self, side: Side, i: usize) -> Order {
         let protection = Protection {
             stop_loss: self.distance(0, i),

@@ -168,6 +168,21 @@ impl Store {
         load::stream_rows(self, symbol, timeframe, range).await
     }
 
+    /// Judges the stored rows of one series whose opening lies in `range`, volumes included, as they lie there: rows
+    /// that no run would take are found, not refused.
+    ///
+    /// # Errors
+    /// [`Error::NoBars`] when the series is not stored, [`Error::Database`].
+    pub async fn judge(
+        &self,
+        symbol: &str,
+        timeframe: Timeframe,
+        range: Range,
+        progress: &dyn Progress,
+    ) -> Result<sim::verdict::Verdict, Error> {
+        load::judge(self, symbol, timeframe, range, progress).await
+    }
+
     /// Writes down that a run begins, or finds the finished one with the same identity.
     ///
     /// # Errors

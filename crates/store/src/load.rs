@@ -2,13 +2,17 @@
 //! What a bucket is made of stands in `resample`; how rows come out of a backend, in its own file.
 
 mod fingerprint;
+mod judge;
 mod scan;
+
+pub(crate) use judge::judge;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sim::bars::{Bars, BarsError, Column, Columns};
 use sim::timeframe::Timeframe;
+use sim::verdict::Verdict;
 use tokio::sync::mpsc::Receiver;
 
 use crate::bars::{self, Held};
@@ -59,6 +63,8 @@ pub struct Loaded {
     pub shorter: Option<Range>,
     /// SHA-256 of what was read, hexadecimal.
     pub fingerprint: String,
+    /// What is wrong with the stored bars that went into `bars`, at their own timeframe.
+    pub verdict: Verdict,
 }
 
 /// The series to read and the traded range on the grid of the timeframe asked for.
@@ -175,14 +181,20 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
 /// The rows of `scan` as a frame.
 async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Frame, Error> {
     let columns = scan.columns.clone();
+    let all = collect(tx, scan, progress).await?;
+    Frame::new(all.time_us, columns.into_iter().zip(all.columns))
+}
+
+/// The rows of `scan`, all of them.
+async fn collect(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
+    let mut all = Block::new(scan.columns.len());
     let mut blocks = scan::start(tx, scan);
-    let mut all = Block::new(columns.len());
     while let Some(block) = blocks.recv().await {
         let block = block?;
         progress.advance(block.time_us.len() as u64);
         all.append(&block);
     }
-    Frame::new(all.time_us, columns.into_iter().zip(all.columns))
+    Ok(all)
 }
 
 /// Buckets, warm-up, fingerprint and checks; `None` when nothing is left to trade.
@@ -216,6 +228,7 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Optio
         short_warmup: (n_warmup < ask.warmup_bars).then_some((n_warmup, ask.warmup_bars)),
         shorter: is_shorter.then_some(shorter),
         fingerprint: fingerprint::of(&source)?,
+        verdict: judge::of(place, plan.source, &source)?,
     }))
 }
 
@@ -282,13 +295,14 @@ async fn no_bars(tx: &mut Tx, ask: &LoadAsk) -> Result<Error, Error> {
     })))
 }
 
-/// See [`Store::stream_rows`].
-pub(crate) async fn stream_rows(
+/// A read of the stored rows of one series whose opening lies in `range`.
+async fn open_series(
     store: &Store,
     symbol: &str,
     timeframe: Timeframe,
     range: Range,
-) -> Result<Receiver<Result<Vec<BarRow>, Error>>, Error> {
+    columns: Vec<Column>,
+) -> Result<(Tx, Scan), Error> {
     let mut tx = store.begin_tx(Mode::Read, "reading bars").await?;
     let series = bars::ends_of(&mut tx, symbol).await?;
     let Some(held) = series.iter().find(|held| held.timeframe == timeframe) else {
@@ -307,8 +321,20 @@ pub(crate) async fn stream_rows(
         timeframe: timeframe.to_string(),
         from_us: range.from_us.map_or(held.from_us, |us| us.max(held.from_us)),
         to_us: range.to_us.map_or(held.to_us, |us| us.min(held.to_us)),
-        columns: Column::ALL.to_vec(),
+        columns,
     };
+    Ok((tx, scan))
+}
+
+/// See [`Store::stream_rows`].
+pub(crate) async fn stream_rows(
+    store: &Store,
+    symbol: &str,
+    timeframe: Timeframe,
+    range: Range,
+) -> Result<Receiver<Result<Vec<BarRow>, Error>>, Error> {
+    let all = Column::ALL.to_vec();
+    let (tx, scan) = open_series(store, symbol, timeframe, range, all).await?;
     Ok(scan::start_rows(tx, scan))
 }
 

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use sim::grid;
 use sim::timeframe::Timeframe;
 
-use super::{Range, Rules, timeframe};
+use super::{Range, Rules, Trust, timeframe};
 
 /// A strategy, or a subcommand; a strategy that is called like one is given as `./resume.toml`.
 #[derive(Args, Debug)]
@@ -82,6 +82,8 @@ pub(crate) struct Start {
     /// Whose sweep it is
     #[arg(long, default_value = "local")]
     pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// What is best.

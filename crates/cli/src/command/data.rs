@@ -1,19 +1,24 @@
-//! `backtest data`: what bars are held, and bars written to a file.
+//! `backtest data`: what bars are held, what is wrong with them, and bars written to a file.
+
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use sim::timeframe::Timeframe;
 use store::export::{Exporter, Format};
 use store::progress::Progress;
 use store::{Held, Range, Store};
 
-use crate::args::{Data, Export, Global};
+use crate::args::{Data, DataCheck, Export, Global};
 use crate::fail::{Code, Fail};
 use crate::table::{count, table};
 use crate::talk::{self, Bar, Unit};
+use crate::verdict::{self, Judged};
 use crate::when;
 
 pub(crate) async fn data(global: &Global, store: &Store, command: Data) -> Result<(), Fail> {
     match command {
         Data::List => list(global, store).await,
+        Data::Check(args) => check(global, store, args).await,
         Data::Export(args) => export(global, store, args).await,
     }
 }
@@ -54,6 +59,59 @@ fn document(held: &Held) -> Value {
         "gaps": held.gaps,
         "missing": held.missing,
     })
+}
+
+async fn check(global: &Global, store: &Store, args: DataCheck) -> Result<(), Fail> {
+    let (from_us, to_us) = args.range.ends();
+    let mut all = Vec::new();
+    for (symbol, timeframe) in chosen(store, &args).await? {
+        let range = Range { from_us, to_us };
+        let bar = Bar::new(Unit::Rows, global.json);
+        let begun = Instant::now();
+        let verdict = store.judge(&symbol, timeframe, range, &bar).await?;
+        if global.verbose > 0 {
+            let (bars, took) = (count(verdict.bars as u64), begun.elapsed().as_secs_f64());
+            talk::say(format!("{symbol} {timeframe}: {bars} bars read and judged in {took:.3} s"));
+        }
+        all.push(Judged { symbol, verdict });
+    }
+    if all.iter().all(|judged| judged.verdict.bars == 0) {
+        return Err(
+            Fail::data("no bars in that range").hint("`backtest data list` shows what is held")
+        );
+    }
+    if global.json {
+        talk::json(&Value::Array(all.iter().map(Judged::json).collect()));
+    } else {
+        talk::data(&verdict::page(&all));
+    }
+    match args.fail_on {
+        Some(kinds) => {
+            verdict::refuse(&all, &kinds, "leave the kinds that you can live with out of --fail-on")
+        }
+        None => Ok(()),
+    }
+}
+
+/// The series that are asked for, all that are held when none is named.
+async fn chosen(store: &Store, args: &DataCheck) -> Result<Vec<(String, Timeframe)>, Fail> {
+    if let (false, Some(timeframe)) = (args.symbol.is_empty(), args.timeframe) {
+        return Ok(args.symbol.iter().map(|symbol| (symbol.clone(), timeframe)).collect());
+    }
+    let wanted = |h: &Held| {
+        (args.symbol.is_empty() || args.symbol.contains(&h.symbol))
+            && args.timeframe.is_none_or(|timeframe| timeframe == h.timeframe)
+    };
+    let held = store.held().await?;
+    let missing = args.symbol.iter().find(|&symbol| held.iter().all(|h| h.symbol != *symbol));
+    let found: Vec<(String, Timeframe)> =
+        held.into_iter().filter(wanted).map(|h| (h.symbol, h.timeframe)).collect();
+    if missing.is_none() && !found.is_empty() {
+        return Ok(found);
+    }
+    let what = missing.map_or_else(String::new, |symbol| format!(" of `{symbol}`"));
+    Err(Fail::data(format!("`{}` holds no such bars{what}", store.place()))
+        .hint("`backtest data list` shows what is held"))
 }
 
 fn unknown_ending(path: &std::path::Path) -> Fail {

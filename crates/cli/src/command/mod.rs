@@ -13,9 +13,11 @@ mod list;
 mod metric;
 mod origin;
 mod reproduce;
+mod lookahead;
 mod run;
 mod strategy;
 mod sweep;
+mod warmup;
 
 use store::Store;
 
@@ -41,6 +43,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         Command::Data(args) => data::data(global, &open(global).await?, args).await,
         Command::Run(args) => run::run(global, &open(global).await?, *args).await.map(drop),
         Command::Check(args) => check::check(global, *args).await,
+        Command::Lookahead(args) => lookahead::lookahead(global, &open(global).await?, *args).await,
+        Command::Warmup(args) => warmup::warmup(global, &open(global).await?, *args).await,
         Command::Sweep(args) => sweep::sweep(global, &open(global).await?, *args).await,
         Command::List(args) => list::list(global, &open(global).await?, *args).await,
         Command::Show { id } => kept::show(global, &open(global).await?, id).await,

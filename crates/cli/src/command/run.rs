@@ -11,15 +11,17 @@ use sim::bars::Bars;
 use sim::identity::Identity;
 use sim::params::Params;
 use sim::rules::Rules;
+use sim::strategy::Strategy;
 use sim::timeframe::Timeframe;
 use store::{Begun, LoadAsk, Loaded, NewRun, Range, Store, StrategyRow};
 use strategies::Definition;
 
 use crate::args::{Choice, Global, Run};
-use crate::command::kept;
+use crate::command::{kept, lookahead};
 use crate::fail::{Code, Fail};
 use crate::report;
 use crate::talk::{self, Bar, Unit};
+use crate::verdict;
 use crate::when;
 
 /// How often a running row says that it lives; 60 s of silence and it counts as abandoned.
@@ -36,6 +38,10 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64
     if let Some(Range { from_us: Some(from), to_us: Some(to) }) = loaded.shorter {
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
+    }
+    verdict::strict(&args.trust, &ask.symbol, &loaded)?;
+    if args.trust.verify_lookahead {
+        lookahead::verify(&prepared, &loaded.bars, "before the run").await?;
     }
     let new = new_run(&args, &prepared, &ask, &loaded);
     let id = match store.begin(&new).await? {
@@ -74,6 +80,15 @@ impl Prepared {
         // Values that no rule can take are found here.
         definition.build(&params)?;
         Ok(Self { definition, params, rules })
+    }
+
+    /// Makes the strategy anew for every run; its values are found good here.
+    pub(crate) fn maker(self) -> Result<impl Fn(&Bars) -> Box<dyn Strategy>, Fail> {
+        self.definition.build(&self.params)?;
+        Ok(move |_: &Bars| match self.definition.build(&self.params) {
+            Ok(strategy) => strategy,
+            Err(error) => unreachable!("it was built a moment ago: {error}"),
+        })
     }
 
     /// Hop 4: the run on `bars`, away from the async threads.

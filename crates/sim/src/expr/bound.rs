@@ -44,6 +44,17 @@ impl Bound {
         }
     }
 
+    /// Every indicator in it, those inside others included, each as an expression of its own; some may come twice.
+    #[must_use]
+    pub fn indicators(&self) -> Vec<Self> {
+        let mut found = Vec::new();
+        match &self.term {
+            Term::Number(series) => series.calls(&mut found),
+            Term::Rule(truth) => truth.calls(&mut found),
+        }
+        found.into_iter().map(|series| Self { term: Term::Number(series.clone()) }).collect()
+    }
+
     pub(crate) fn term(&self) -> &Term {
         &self.term
     }
@@ -210,6 +221,22 @@ impl Series {
         Self::new(key, SeriesKind::Constant(value))
     }
 
+    /// The indicators in it.
+    fn calls<'a>(&'a self, found: &mut Vec<&'a Self>) {
+        match &self.kind {
+            SeriesKind::Constant(_) | SeriesKind::Column(_) => {}
+            SeriesKind::Neg(x) | SeriesKind::Abs(x) => x.calls(found),
+            SeriesKind::Arith(_, a, b) | SeriesKind::Min(a, b) | SeriesKind::Max(a, b) => {
+                a.calls(found);
+                b.calls(found);
+            }
+            SeriesKind::Call(call) => {
+                found.push(self);
+                call.of.iter().for_each(|of| of.calls(found));
+            }
+        }
+    }
+
     pub(crate) fn column(column: Column) -> Self {
         Self::new(column.name().to_owned(), SeriesKind::Column(column))
     }
@@ -328,6 +355,21 @@ impl Truth {
                 let (a, b) = if a.key <= b.key { (a, b) } else { (b, a) };
                 let key = format!("({} or {})", a.key, b.key);
                 Self::new(key, TruthKind::Or(Box::new(a), Box::new(b)))
+            }
+        }
+    }
+
+    /// The indicators in it.
+    fn calls<'a>(&'a self, found: &mut Vec<&'a Series>) {
+        match &self.kind {
+            TruthKind::Constant(_) => {}
+            TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } => {
+                a.calls(found);
+                b.calls(found);
+            }
+            TruthKind::And(a, b) | TruthKind::Or(a, b) => {
+                a.calls(found);
+                b.calls(found);
             }
         }
     }

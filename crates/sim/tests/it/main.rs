@@ -18,3 +18,9 @@ mod ready_file;
 mod sweep_oracle;
 // The same for the strategy files that lie in the repository.
 mod sweep_ready;
+// Faults put into good bars, found where they were put.
+mod verdict;
+// Strategies that cheat, and honest ones.
+mod lookahead;
+// How long a start shows.
+mod warmup;

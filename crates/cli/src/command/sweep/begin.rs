@@ -19,9 +19,11 @@ use super::shard::Shard;
 use super::{estimate, go, work};
 use crate::args::Global;
 use crate::args::sweep::{IfExists, Search, Start};
-use crate::command::run;
+use crate::command::lookahead;
+use crate::command::run::{self, Prepared};
 use crate::fail::Fail;
 use crate::talk::{self, Bar, Unit};
+use crate::verdict;
 
 /// Bars times variants that a block holds: a few seconds of one core, by the kernel and by the reference loop.
 const BLOCK_KERNEL: usize = 2_000_000_000;
@@ -55,7 +57,10 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     let mut held = Held::new();
     for (nth, ask) in asks.iter().enumerate() {
         let loaded = store.load(ask, &Bar::new(Unit::Rows, global.json)).await?;
+        verdict::strict(&args.trust, &ask.symbol, &loaded)?;
+        verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
+        kept.data.push(verdict::json(&loaded.verdict));
         held.retain(|_, l| l.bars.len() + loaded.bars.len() < 8_000_000);
         held.insert(nth, Arc::new(loaded));
     }
@@ -75,7 +80,23 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     if let Path::Reference(why) = way {
         talk::say(format!("the reference loop takes it, bar by bar: {why}"));
     }
+    if args.trust.verify_lookahead {
+        verify_lookahead(&plan, &held).await?;
+    }
     write_down(global, store, args, plan, held, load).await
+}
+
+/// Checks the strategy at its defaults on the first series that is held.
+async fn verify_lookahead(plan: &Plan, held: &Held) -> Result<(), Fail> {
+    let Some((&series, loaded)) = held.first_key_value() else { return Ok(()) };
+    let prepared = Prepared {
+        definition: plan.definition.clone(),
+        params: plan.definition.params(&[])?,
+        rules: plan.space.grid().variant(0).rules,
+    };
+    let of = &plan.kept.series[series];
+    let what = format!("at its defaults on {} {}", of.symbol, of.timeframe);
+    lookahead::verify(&prepared, &loaded.bars, &what).await
 }
 
 async fn write_down(
@@ -207,6 +228,7 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
         },
         axes,
         series: Vec::new(),
+        data: Vec::new(),
         warmup: args.warmup,
         block: 0,
         objective: args.judge.objective.clone().unwrap_or_else(|| DEFAULT.to_owned()),

@@ -13,7 +13,7 @@ use crate::args::Global;
 use crate::args::sweep::Judge as JudgeArgs;
 use crate::fail::Fail;
 use crate::table::{count, table};
-use crate::{talk, when};
+use crate::{talk, verdict, when};
 
 pub(super) async fn list(global: &Global, store: &Store, limit: u32) -> Result<(), Fail> {
     let rows = store.sweeps(None, limit).await?;
@@ -102,6 +102,9 @@ pub(super) fn show(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
             when::show(series.end_us),
             count(series.n_bars as u64)
         ));
+    }
+    for told in kept.data.iter().filter_map(|v| verdict::clean(v).or_else(|| verdict::faults(v))) {
+        told.lines().for_each(|line| talk::data(&format!("  {line}")));
     }
     for axis in &kept.axes {
         let values: Vec<String> = axis.values.iter().take(12).map(ToString::to_string).collect();

@@ -31,6 +31,9 @@ pub(crate) struct Kept {
     pub(crate) constraints: Vec<String>,
     pub(crate) search: KeptSearch,
     pub(crate) series: Vec<Series>,
+    /// What is wrong with the bars of each series; it decides no variant.
+    #[serde(default)]
+    pub(crate) data: Vec<serde_json::Value>,
     pub(crate) warmup: usize,
     /// Variants of a block.
     pub(crate) block: usize,

@@ -1,0 +1,96 @@
+//! `backtest warmup`: after how many bars indicators and decisions no longer depend on where the data start.
+//! It is measured by `sim::warmup`; here it is told, beside what a range gives.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use sim::warmup::{self, Report, STARTS, Settled};
+use store::{LoadAsk, Loaded, Store};
+
+use crate::args::{Global, Warmup};
+use crate::command::run::{self, Prepared};
+use crate::fail::{Code, Fail};
+use crate::table::{count, table};
+use crate::talk::{self, Bar, Unit};
+
+pub(crate) async fn warmup(global: &Global, store: &Store, args: Warmup) -> Result<(), Fail> {
+    let prepared = Prepared::new(&args.strategy, &args.choice)?;
+    let ask = run::ask(store, &args.choice, &prepared.definition).await?;
+    let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
+    let report = measure(&prepared, &loaded).await?;
+    let given = loaded.bars.n_warmup();
+    if global.json {
+        let indicator = |s: &Settled| json!({ "name": s.name, "first_value": s.first, "near": s.near, "equal": s.equal });
+        talk::json(&json!({
+            "strategy": prepared.definition.name,
+            "symbol": ask.symbol,
+            "timeframe": ask.timeframe.to_string(),
+            "bars": loaded.bars.len(),
+            "starts": STARTS,
+            "seen": report.shortest,
+            "indicators": report.indicators.iter().map(indicator).collect::<Vec<_>>(),
+            "decisions": report.decisions,
+            "given": given,
+            "enough": report.decisions.is_some_and(|needed| given >= needed),
+        }));
+    } else {
+        talk::data(&page(&prepared, &ask, &loaded, &report));
+    }
+    if let Some(warning) = warning(&report, given) {
+        talk::say(warning);
+    }
+    Ok(())
+}
+
+async fn measure(prepared: &Prepared, loaded: &Loaded) -> Result<Report, Fail> {
+    let (it, bars) = (prepared.clone(), Arc::clone(&loaded.bars));
+    let task = tokio::task::spawn_blocking(move || {
+        let rules = it.rules.clone();
+        let expressions = it.definition.expressions(&it.params)?;
+        let make = it.maker()?;
+        Ok(warmup::measure(&bars, &rules, &expressions, &make))
+    });
+    task.await.map_err(|e| Fail::new(Code::Bug, e))?
+}
+
+fn page(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, report: &Report) -> String {
+    // What did not settle needs more than could be seen.
+    let bars = |n: Option<usize>| match n {
+        Some(n) => count(n as u64),
+        None => format!("> {}", count(report.shortest as u64)),
+    };
+    let row = |s: &Settled| {
+        let first = s.first.map_or_else(|| "-".to_owned(), |n| count(n as u64));
+        vec![s.name.clone(), first, bars(s.near), bars(s.equal)]
+    };
+    let mut rows: Vec<Vec<String>> = report.indicators.iter().map(row).collect();
+    rows.push(vec!["decisions".to_owned(), String::new(), bars(report.decisions), String::new()]);
+    let header = ["bars needed before", "a first value", "within 1e-9", "the last bit"];
+    let what = format!(
+        "warm-up of {} on {} {}, measured on {} bars from {STARTS} starts",
+        prepared.definition.name,
+        ask.symbol,
+        ask.timeframe,
+        count(loaded.bars.len() as u64)
+    );
+    let given =
+        format!("this range gives {} bars of warm-up", count(loaded.bars.n_warmup() as u64));
+    format!("{what}\n\n{}\n\n{given}", table(&header, &[1, 2, 3], rows))
+}
+
+fn warning(report: &Report, given: usize) -> Option<String> {
+    let Some(needed) = report.decisions else {
+        return Some(format!(
+            "warning: decisions still depend on where the data start after {} bars; a longer range may settle it",
+            count(report.shortest as u64)
+        ));
+    };
+    (given < needed).then(|| {
+        format!(
+            "warning: decisions need {} bars of warm-up and this range gives {}: the first ones depend on where the \
+             data start; give a later --from, or at least --warmup {needed}",
+            count(needed as u64),
+            count(given as u64)
+        )
+    })
+}
