@@ -110,7 +110,7 @@ fn with_stops(rules: &SignalRules, variants: &[Variant]) -> Case {
             }
         }
     }
-    Case { name: "sma_cross with stop and target".to_owned(), rules, variants: wider }
+    Case { name: "sma with stop and target".to_owned(), rules, variants: wider }
 }
 
 fn measure(bars: &Bars, case: &Case, rounds: usize) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use crate::exact;
-use crate::timeframe::Timeframe;
+use crate::timeframe::{self, Timeframe};
 
 /// Most bars that one simulation takes (a hundred years of minutes are 52.6 million).
 pub const MAX_BARS: usize = 100_000_000;
@@ -171,6 +171,19 @@ impl Bars {
     #[must_use]
     pub fn n_warmup(&self) -> usize {
         self.n_warmup
+    }
+
+    /// Index of the last traded bar of each UTC day that has traded bars.
+    #[must_use]
+    pub fn day_ends(&self) -> Vec<usize> {
+        let (time_us, mut next) = (self.time_us(), self.n_warmup);
+        let mut ends = Vec::new();
+        while let Some(&opening) = time_us.get(next) {
+            let day = timeframe::day(opening);
+            next += time_us[next..].partition_point(|&time| timeframe::day(time) == day);
+            ends.push(next - 1);
+        }
+        ends
     }
 
     /// Opening times, microseconds UTC.

@@ -9,34 +9,43 @@ use crate::fill;
 use crate::order::{Side, Trade};
 use crate::rules::Rules;
 use crate::run::DayMark;
-use crate::timeframe;
 
 /// Equity and drawdown at the last bar of each UTC day, as [`crate::run`] marks them, of a run on `bars` under `rules`
 /// that made `trades` (in order of their exits, an open one last).
 #[must_use]
 pub fn days(bars: &Bars, rules: &Rules, trades: &[Trade]) -> Vec<DayMark> {
-    let mut days = Vec::new();
     let mut cash = units(rules.capital);
     let mut peak = cash;
     let mut trades = trades.iter().map(|trade| Lot::new(rules, trade));
     let mut lot = trades.next();
-    for i in bars.n_warmup()..bars.len() {
-        // What left before this close is cash again.
-        while let Some((_, pnl)) = lot.and_then(|lot| lot.exit).filter(|exit| exit.0 <= i) {
-            cash += pnl;
-            lot = trades.next();
+    let mut next = bars.n_warmup();
+    let mut day = |day_end: usize| {
+        let mut equity = cash;
+        while next <= day_end {
+            // What left before this close is cash again.
+            while let Some((_, pnl)) = lot.and_then(|lot| lot.exit).filter(|exit| exit.0 <= next) {
+                cash += pnl;
+                lot = trades.next();
+            }
+            let held = lot.filter(|lot| lot.entry_bar_idx <= next);
+            let change = match held {
+                Some(held) => held.exit.map(|(bar_idx, _)| bar_idx),
+                None => lot.map(|lot| lot.entry_bar_idx),
+            };
+            let end = change.unwrap_or(usize::MAX).min(day_end + 1);
+            // Over these bars equity moves with the close alone.
+            let closes = &bars.close()[next..end];
+            let marked = |close: i64| held.map_or(cash, |lot| cash + lot.open_e8(close));
+            let extremes = [closes.iter().min(), closes.iter().max()];
+            peak =
+                extremes.into_iter().flatten().fold(peak, |peak, &close| peak.max(marked(close)));
+            equity = closes.last().map_or(equity, |&close| marked(close));
+            next = end;
         }
-        let held = lot.filter(|lot| lot.entry_bar_idx <= i);
-        let equity = held.map_or(cash, |lot| cash + lot.open_e8(bars.close()[i]));
-        peak = peak.max(equity);
-        let time_us = bars.time_us()[i];
-        let next = bars.time_us().get(i + 1);
-        if next.is_none_or(|&next| timeframe::day(next) != timeframe::day(time_us)) {
-            let drawdown = 100.0 * exact::ratio(peak - equity, peak);
-            days.push(DayMark { time_us, equity: exact::decimal(equity), drawdown });
-        }
-    }
-    days
+        let drawdown = 100.0 * exact::ratio(peak - equity, peak);
+        DayMark { time_us: bars.time_us()[day_end], equity: exact::decimal(equity), drawdown }
+    };
+    bars.day_ends().into_iter().map(&mut day).collect()
 }
 
 /// A trade in units of 1e-8, made once: a bar must not cost a conversion.

@@ -158,7 +158,7 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
         let new = distance(i);
         if new.abs() < limit {
             sum += new;
-            squares += new * new;
+            squares = squares.wrapping_add(square(new));
         } else {
             last_great = Some(i);
         }
@@ -169,14 +169,23 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
         out[i] = if last_great.is_some_and(|great| great >= first) {
             in_doubles(&x[first..=i])
         } else {
-            ((n as i128 * squares - sum * sum) as f64).sqrt() / scale
+            // Below 2^126, as is said above.
+            let spread = squares.wrapping_mul(n as i128).wrapping_sub(square(sum));
+            (spread as f64).sqrt() / scale
         };
         let old = distance(first);
         if old.abs() < limit {
             sum -= old;
-            squares -= old * old;
+            squares = squares.wrapping_sub(square(old));
         }
     }
+}
+
+/// The square of what 64 bits hold, by one multiplication.
+#[expect(clippy::cast_possible_truncation, reason = "it is below 2^63")]
+fn square(distance: i128) -> i128 {
+    let short = distance as i64;
+    i128::from(short).wrapping_mul(i128::from(short))
 }
 
 fn in_doubles<T: Copy + Into<i128>>(window: &[T]) -> f64 {

@@ -62,14 +62,44 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The column of `series`, computed unless it is known.
-    pub(crate) fn column(&mut self, series: &Series) -> Arc<[f64]> {
-        self.series(series)
+    /// Computes the columns of `all` that are not known, neighbours together where that is cheaper.
+    pub(crate) fn learn_columns(&mut self, all: &[&Series]) {
+        for family in all.chunk_by(|a, b| supertrend(a).is_some() && supertrend(a) == supertrend(b))
+        {
+            let (lanes, single) = family.as_chunks::<{ trend::LANES }>();
+            lanes.iter().for_each(|lanes| self.supertrends(lanes));
+            for series in single {
+                self.series(series);
+            }
+        }
+    }
+
+    /// Supertrends of one length, side by side.
+    fn supertrends(&mut self, all: &[&Series; trend::LANES]) {
+        let Some((function, n)) = supertrend(all[0]) else { return };
+        let [high, low, close] = [Column::High, Column::Low, Column::Close]
+            .map(|column| self.series(&Series::column(column)));
+        let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
+        let bars = trend::Hlc { high: &high, low: &low, close: &close };
+        let factors = all.map(|series| match &series.kind {
+            SeriesKind::Call(call) => call.factor,
+            _ => f64::NAN,
+        });
+        let mut columns = all.map(|_| filled(f64::NAN, bars.len()));
+        let mut out = columns.each_mut().map(Arc::make_mut);
+        trend::supertrends(bars, &atr, factors, function == Function::SupertrendDir, &mut out);
+        out.into_iter().for_each(undefine_infinite);
+        self.known.extend(all.map(|series| Arc::clone(&series.key)).into_iter().zip(columns));
     }
 
     /// Whether the series of this key is known.
     pub(crate) fn knows(&self, key: &str) -> bool {
         self.known.contains_key(key)
+    }
+
+    /// The column of this key, if it is known.
+    pub(crate) fn known(&self, key: &str) -> Option<Arc<[f64]>> {
+        self.known.get(key).cloned()
     }
 
     /// How many series are known.
@@ -166,9 +196,7 @@ impl<'a> Evaluator<'a> {
             Some(x) => self.of_series(function, x, lengths, out),
             None => self.of_bars(function, lengths, factor, out),
         }
-        for value in out {
-            *value = if value.is_finite() { *value } else { f64::NAN };
-        }
+        undefine_infinite(out);
         values
     }
 
@@ -181,6 +209,7 @@ impl<'a> Evaluator<'a> {
         {
             return column::exact(self.bars, source, op, n, out);
         }
+        let of = x;
         let x = &*self.series(x);
         match function {
             Function::Sma => over_runs(x, out, |x, out| average::sma(x, n, out)),
@@ -193,13 +222,25 @@ impl<'a> Evaluator<'a> {
             Function::Highest => over_runs(x, out, |x, out| window::highest(x, n, out)),
             Function::Lowest => over_runs(x, out, |x, out| window::lowest(x, n, out)),
             Function::Shift => window::shift(x, n, out),
-            Function::Macd | Function::MacdSignal => {
-                let spans = momentum::MacdSpans { fast: n, slow: lengths[1], signal: lengths[2] };
-                let line = function == Function::Macd;
-                over_runs(x, out, |x, out| momentum::macd(x, spans, line, out));
+            Function::Macd if lengths[2] == 1 => {
+                over_runs(x, out, |x, out| momentum::macd_line(x, n, lengths[1], out));
             }
+            Function::Macd | Function::MacdSignal => self.of_macd_line(function, of, lengths, out),
             other => unreachable!("`{}` is not of a series", other.name()),
         }
+    }
+
+    /// A macd or its signal, from the line that macds of every signal share: it is the macd with a signal of 1.
+    fn of_macd_line(&mut self, function: Function, x: &Series, lengths: &[usize], out: &mut [f64]) {
+        let (spans, signal) = (vec![lengths[0], lengths[1], 1], lengths[2]);
+        let line = self.series(&Series::call(Function::Macd, Some(x.clone()), spans, 0.0));
+        window::over_runs(&line, out, |line, out| match function {
+            Function::MacdSignal => average::ema(line, signal, out),
+            _ => {
+                let first = (signal - 1).min(line.len());
+                out[first..].copy_from_slice(&line[first..]);
+            }
+        });
     }
 
     /// Indicators that read the bars' own columns.
@@ -228,7 +269,7 @@ impl<'a> Evaluator<'a> {
             Function::Supertrend | Function::SupertrendDir => {
                 let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
                 let direction = function == Function::SupertrendDir;
-                trend::supertrend(bars, &atr, factor, direction, out);
+                trend::supertrends(bars, &atr, [factor], direction, &mut [out]);
             }
             other => unreachable!("`{}` is not of the bars alone", other.name()),
         }
@@ -236,6 +277,30 @@ impl<'a> Evaluator<'a> {
 
     fn extreme(&mut self, function: Function, column: Column, n: usize) -> Arc<[f64]> {
         self.series(&Series::call(function, Some(Series::column(column)), vec![n], 0.0))
+    }
+}
+
+/// Function and length of a supertrend; those that share both differ in their factor only.
+fn supertrend(series: &Series) -> Option<(Function, usize)> {
+    match &series.kind {
+        SeriesKind::Call(call)
+            if matches!(call.function, Function::Supertrend | Function::SupertrendDir) =>
+        {
+            Some((call.function, call.lengths[0]))
+        }
+        _ => None,
+    }
+}
+
+/// No value stays infinite. Most columns have no such value, so a block is looked at before it is written.
+fn undefine_infinite(values: &mut [f64]) {
+    const BLOCK: usize = 1_024;
+    for block in values.chunks_mut(BLOCK) {
+        if block.iter().fold(false, |infinite, value| infinite | value.is_infinite()) {
+            for value in block.iter_mut().filter(|value| value.is_infinite()) {
+                *value = f64::NAN;
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::bars::Bars;
 
-use super::average::{ema, mean};
+use super::average::mean;
 use super::trend::is_zero;
 
 /// Relative strength index as TA-Lib's: 100 × gain / (gain + loss), both Wilder averages of the steps; first
@@ -39,36 +39,22 @@ pub(super) fn roc(x: &[f64], n: usize, out: &mut [f64]) {
     }
 }
 
-/// Spans of a macd, `fast` not above `slow`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MacdSpans {
-    pub(super) fast: usize,
-    pub(super) slow: usize,
-    pub(super) signal: usize,
-}
-
-/// The macd line (fast ema − slow ema) or its signal (the line's ema) as TA-Lib's: both emas start at bar
-/// `slow − 1`, the fast one seeded with the mean of the last `fast` values there; line and signal are given
-/// from bar `slow + signal − 2` on.
-pub(super) fn macd(x: &[f64], spans: MacdSpans, line: bool, out: &mut [f64]) {
-    let MacdSpans { fast, slow, signal } = spans;
-    let first = slow + signal - 2;
-    if x.len() <= first {
+/// The line of every macd of these spans, `fast` not above `slow`, from bar `slow − 1` on: fast ema − slow ema as
+/// TA-Lib's, where both start at that bar, the fast one seeded with the mean of the last `fast` values there. A macd
+/// shows it from bar `slow + signal − 2` on, and its signal is the line's ema.
+pub(super) fn macd_line(x: &[f64], fast: usize, slow: usize, out: &mut [f64]) {
+    let start = slow - 1;
+    if x.len() <= start {
         return;
     }
-    let mut slow_ema = vec![0.0; x.len()];
-    ema(x, slow, &mut slow_ema);
-    // The fast ema's seed ends where the slow one's does, so it runs over a shorter past.
-    let skipped = slow - fast;
-    let mut fast_ema = vec![0.0; x.len() - skipped];
-    ema(&x[skipped..], fast, &mut fast_ema);
-    let start = slow - 1;
-    let lines: Vec<f64> =
-        fast_ema[fast - 1..].iter().zip(&slow_ema[start..]).map(|(f, s)| f - s).collect();
-    if line {
-        out[first..].copy_from_slice(&lines[signal - 1..]);
-    } else {
-        ema(&lines, signal, &mut out[start..]);
+    let (mut slow_ema, mut fast_ema) = (mean(&x[..slow]), mean(&x[slow - fast..slow]));
+    let factor = |n: usize| 2.0 / (n as f64 + 1.0);
+    let (slow, fast) = (factor(slow), factor(fast));
+    out[start] = fast_ema - slow_ema;
+    for (out, &x) in out[start + 1..].iter_mut().zip(&x[start + 1..]) {
+        slow_ema += (x - slow_ema) * slow;
+        fast_ema += (x - fast_ema) * fast;
+        *out = fast_ema - slow_ema;
     }
 }
 

@@ -129,43 +129,47 @@ pub(super) fn adx(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
     }
 }
 
-/// Supertrend's value, or its direction (+1 up, −1 down).
+/// Supertrends that are computed side by side.
+pub(super) const LANES: usize = 8;
+
+/// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once: each waits for its own bar
+/// before, so that one alone would leave the processor idle.
 ///
 /// Bands are (high + low)/2 ± factor × atr. Each only tightens, and starts anew when the close before was beyond
 /// it. The direction is +1 at first and flips when the close is beyond the band of the other direction (above the
 /// upper one while down, below the lower one while up); the value is the lower band while up, the upper while down.
-pub(super) fn supertrend(
+pub(super) fn supertrends<const N: usize>(
     bars: Hlc<'_>,
     atr: &[f64],
-    factor: f64,
+    factors: [f64; N],
     direction: bool,
-    out: &mut [f64],
+    out: &mut [&mut [f64]; N],
 ) {
-    let mut bands: Option<(f64, f64)> = None;
-    let mut up = true;
-    for i in 0..bars.len() {
-        if atr[i].is_nan() {
+    // In front of the first bar no band is tighter.
+    let (mut upper, mut lower) = ([f64::INFINITY; N], [f64::NEG_INFINITY; N]);
+    let mut trend = [1.0; N];
+    let (mut close_before, mut first) = (0.0, true);
+    for (i, &atr) in atr.iter().enumerate() {
+        if atr.is_nan() {
             continue;
         }
-        let middle = (bars.high[i] + bars.low[i]) / 2.0;
-        let mut upper = middle + factor * atr[i];
-        let mut lower = middle - factor * atr[i];
-        if let Some((upper_before, lower_before)) = bands {
-            let close_before = bars.close[i - 1];
-            if close_before <= upper_before {
-                upper = upper.min(upper_before);
-            }
-            if close_before >= lower_before {
-                lower = lower.max(lower_before);
-            }
-            up = if up { bars.close[i] >= lower } else { bars.close[i] > upper };
+        let (middle, close) = ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i]);
+        let mut values = [0.0; N];
+        for k in 0..N {
+            let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
+            let tighter = if above < upper[k] { above } else { upper[k] };
+            upper[k] = if close_before <= upper[k] { tighter } else { above };
+            let tighter = if below > lower[k] { below } else { lower[k] };
+            lower[k] = if close_before >= lower[k] { tighter } else { below };
+            let (stays, rises) = (first || close >= lower[k], close > upper[k]);
+            let up = if trend[k] > 0.0 { stays } else { rises };
+            trend[k] = if up { 1.0 } else { -1.0 };
+            values[k] = if up { lower[k] } else { upper[k] };
         }
-        bands = Some((upper, lower));
-        out[i] = match (direction, up) {
-            (true, true) => 1.0,
-            (true, false) => -1.0,
-            (false, true) => lower,
-            (false, false) => upper,
-        };
+        let values = if direction { trend } else { values };
+        for (out, value) in out.iter_mut().zip(values) {
+            out[i] = value;
+        }
+        (close_before, first) = (close, false);
     }
 }

@@ -24,6 +24,10 @@ pub(super) fn runs(n_bars: usize, defined: impl Fn(usize) -> bool) -> Vec<Range<
 /// Applies `f` to every run of defined values of `x`, so that windows never reach over an undefined value
 /// and recursive indicators start afresh behind it. `out` holds NaN already.
 pub(super) fn over_runs(x: &[f64], out: &mut [f64], f: impl Fn(&[f64], &mut [f64])) {
+    // Looked at without a way out, which the compiler makes wide.
+    if !x.iter().fold(false, |undefined, x| undefined | x.is_nan()) {
+        return f(x, out);
+    }
     for run in runs(x.len(), |bar_idx| !x[bar_idx].is_nan()) {
         f(&x[run.clone()], &mut out[run]);
     }
@@ -68,16 +72,48 @@ pub(super) fn slide<S: Copy>(
     }
 }
 
+/// Joins every full window of `n` values, `join` being associative with `zero` as its neutral element, and
+/// `join(x, x) = x`, so that two windows that overlap make one that is longer.
+///
+/// A block at a time: windows of 1, 2, 4 … values until the next would be too long, then two of the last kind. Every
+/// step goes over the block in a straight line, several values an instruction.
+fn overlap(x: &[f64], n: usize, zero: f64, out: &mut [f64], join: impl Fn(f64, f64) -> f64) {
+    const BLOCK: usize = 1_024;
+    if n > BLOCK {
+        return slide(x.len(), n, zero, |i| x[i], join, |i, value| out[i] = value);
+    }
+    if x.len() < n {
+        return;
+    }
+    let (mut joined, mut wider) = (Vec::new(), vec![0.0; BLOCK + n]);
+    for (nth, out) in out[n - 1..].chunks_mut(BLOCK).enumerate() {
+        joined.clear();
+        joined.extend_from_slice(&x[nth * BLOCK..nth * BLOCK + out.len() + n - 1]);
+        let mut width = 1;
+        while 2 * width <= n {
+            let len = joined.len() - width;
+            let wider = &mut wider[..len];
+            for ((wider, &older), &newer) in wider.iter_mut().zip(&joined).zip(&joined[width..]) {
+                *wider = join(older, newer);
+            }
+            joined.clear();
+            joined.extend_from_slice(wider);
+            width *= 2;
+        }
+        for ((out, &older), &newer) in out.iter_mut().zip(&joined).zip(&joined[n - width..]) {
+            *out = join(older, newer);
+        }
+    }
+}
+
 /// The greatest value of the last `n` bars, the bar itself included.
 pub(super) fn highest(x: &[f64], n: usize, out: &mut [f64]) {
-    let greater = |a: f64, b: f64| if a > b { a } else { b };
-    slide(x.len(), n, f64::NEG_INFINITY, |i| x[i], greater, |i, value| out[i] = value);
+    overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
 }
 
 /// The least value of the last `n` bars, the bar itself included.
 pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
-    let lesser = |a: f64, b: f64| if a < b { a } else { b };
-    slide(x.len(), n, f64::INFINITY, |i| x[i], lesser, |i, value| out[i] = value);
+    overlap(x, n, f64::INFINITY, out, |a, b| if a < b { a } else { b });
 }
 
 /// The value `n` bars before.

@@ -1,23 +1,22 @@
-//! Variants on their way through the kernel: bound to their parameters, cut into batches that memory holds, walked.
-//! No bit is made and no trade is followed here.
+//! Variants on their way through the kernel: bound to their parameters, cut into batches that memory holds, walked tile
+//! by tile. No bit is made and no trade is followed here.
 
 use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use crate::bars::Bars;
 use crate::expr::{Bound, Series, Term, Truth};
 use crate::order::Trade;
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
-use super::bits::WORD;
 use super::columns::Columns;
 use super::flags::Flags;
+use super::formula::{self, Formula};
 use super::money::{Gap, Market};
-use super::rules::RuleBits;
+use super::rules::{self, RuleBits};
 use super::tape::Tape;
-use super::walk::{self, Distance, Job};
+use super::walk::{Distance, Job, Walker};
 use super::{Fault, Outcome, Variant};
 
 /// A variant whose rules have their parameters.
@@ -27,6 +26,16 @@ pub(super) struct Ready<'v> {
     signals: Signals,
     /// `None` when the reference loop takes it.
     market: Option<Market>,
+}
+
+/// What is made of every variant of a batch.
+pub(super) struct Work<'a> {
+    pub(super) tape: &'a Tape<'a>,
+    pub(super) tile: usize,
+    /// Whether trades are kept.
+    pub(super) list: bool,
+    pub(super) sink: &'a (dyn Fn(usize, Result<(Outcome, Vec<Trade>), Fault>) + Sync),
+    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<'v> Ready<'v> {
@@ -52,8 +61,8 @@ impl<'v> Ready<'v> {
         (0..4).filter_map(|rule| self.rule(rule))
     }
 
-    /// The column that a level's distance is read from, where it is one.
-    fn distance_column(&self, level: usize) -> Option<&Series> {
+    /// What a level's distance is read from, where that varies.
+    fn varying(&self, level: usize) -> Option<&Series> {
         match self.signals.levels[level].as_ref()? {
             signals::Gap::Quote(bound) => match bound.term() {
                 Term::Number(series) => Some(series),
@@ -63,102 +72,109 @@ impl<'v> Ready<'v> {
         }
     }
 
-    fn distance_columns(&self) -> impl Iterator<Item = &Series> {
-        (0..3).filter_map(|level| self.distance_column(level))
-    }
-
-    fn distance(&self, level: usize, columns: &mut Columns<'_>) -> Option<Distance> {
+    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance> {
         Some(match self.signals.levels[level].as_ref()? {
             signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
-            signals::Gap::Quote(_) => Distance::Column(columns.get(self.distance_column(level)?)),
+            signals::Gap::Quote(_) => {
+                let series = self.varying(level)?;
+                Distance::Varying(Formula::new(series, &mut |column| columns.get(column)))
+            }
         })
+    }
+
+    /// Every column that its rules and levels read, some of them more than once.
+    fn columns(&self) -> Vec<&Series> {
+        let mut found = Vec::new();
+        for rule in self.rules() {
+            rules::operands(rule, &mut |side| formula::columns(side, &mut |c| found.push(c)));
+        }
+        for series in (0..3).filter_map(|level| self.varying(level)) {
+            formula::columns(series, &mut |column| found.push(column));
+        }
+        found
+    }
+
+    fn job(&self, market: &Market, columns: &Columns<'_>) -> Job<'_> {
+        Job {
+            rules: &self.variant.rules,
+            market: market.clone(),
+            distances: [0, 1, 2].map(|level| self.distance(level, columns)),
+            time_stop_us: self.signals.time_stop_us,
+        }
     }
 }
 
-/// How many of `ready`, from the first on, have bits and distances of `bytes` at most; at least one.
-pub(super) fn that_fit(ready: &[Ready<'_>], n_bars: usize, bytes: usize) -> usize {
-    let mut seen: HashSet<&str> = HashSet::new();
-    let mut used = 0;
+/// How many of `ready`, from the first on, read few enough columns between them; at least one.
+pub(super) fn that_fit(ready: &[Ready<'_>], columns: &Columns<'_>) -> usize {
+    let mut keys: HashSet<&str> = HashSet::new();
     let fit = ready.iter().take_while(|ready| {
-        let mut leaves = Vec::new();
-        ready.rules().for_each(|rule| parts(rule, &mut leaves));
-        let new = leaves.into_iter().filter(|key| seen.insert(key)).count();
-        used += new * n_bars.div_ceil(WORD) * 8;
-        for series in ready.distance_columns() {
-            if seen.insert(&series.key) {
-                used += n_bars * 8;
-            }
-        }
-        used <= bytes
+        keys.extend(ready.columns().into_iter().map(|series| &*series.key));
+        keys.len() <= columns.most
     });
     fit.count().max(1)
 }
 
-/// Keys of everything that takes bits: the rule and the comparisons in it.
-fn parts<'a>(rule: &'a Truth, keys: &mut Vec<&'a str>) {
-    keys.push(&rule.key);
-    rule.children().for_each(|child| parts(child, keys));
-}
-
 /// Walks a batch. Results go out from the threads as they are ready.
-pub(super) fn walk_all(
-    tape: &Tape<'_>,
-    bits: &mut RuleBits,
-    columns: &mut Columns<'_>,
-    batch: &[Ready<'_>],
-    sink: &(dyn Fn(usize, Result<Outcome, Fault>) + Sync),
-    cancelled: &(dyn Fn() -> bool + Sync),
-) {
-    let kernel = || batch.iter().filter(|ready| ready.market.is_some());
-    let rules: Vec<&Truth> = kernel().flat_map(Ready::rules).collect();
-    bits.prepare(&rules, columns);
-    let series: Vec<&Series> = kernel().flat_map(Ready::distance_columns).collect();
+pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Ready<'_>]) {
+    let kernel: Vec<(&Ready<'_>, &Market)> =
+        batch.iter().filter_map(|ready| Some((ready, ready.market.as_ref()?))).collect();
+    let series: Vec<&Series> = kernel.iter().flat_map(|(ready, _)| ready.columns()).collect();
     columns.prepare(&series);
-    let jobs: Vec<Option<Job<'_>>> = batch.iter().map(|ready| job(ready, bits, columns)).collect();
-    batch.par_iter().zip(jobs).for_each(|(ready, job)| {
-        if cancelled() {
-            return;
+    let columns = &*columns;
+    shares(&kernel, rayon::current_num_threads())
+        .into_par_iter()
+        .for_each(|share| walk_share(work, columns, &share));
+    batch.par_iter().filter(|ready| ready.market.is_none()).for_each(|ready| {
+        if !(work.cancelled)() {
+            (work.sink)(ready.index, reference(work.tape, ready).map_err(Fault::Run));
         }
-        let result = match job {
-            Some(job) => walk::walk(&job, tape, false).map(|(outcome, _)| outcome),
-            None => reference(tape.bars, ready),
-        };
-        sink(ready.index, result.map_err(Fault::Run));
     });
 }
 
-/// The trades of one variant, by the way it takes.
-pub(super) fn trades(
-    tape: &Tape<'_>,
-    bits: &mut RuleBits,
-    columns: &mut Columns<'_>,
-    ready: &Ready<'_>,
-) -> Result<Vec<Trade>, Failure> {
-    let rules: Vec<&Truth> = ready.rules().collect();
-    bits.prepare(&rules, columns);
-    match job(ready, bits, columns) {
-        Some(job) => walk::walk(&job, tape, true).map(|(_, trades)| trades),
-        None => {
-            let mut signals = ready.signals.clone();
-            run::run(tape.bars, &mut signals, &ready.variant.rules).map(|run| run.trades)
+/// One share a thread. Neighbours have the most in common and stay together, but cost rises or falls along a grid, so
+/// a share is one piece from the front and one from the back.
+fn shares<T: Copy>(all: &[T], n: usize) -> Vec<Vec<T>> {
+    let pieces: Vec<&[T]> = all.chunks(all.len().div_ceil(2 * n).max(1)).collect();
+    let share = |i: usize| {
+        let back = (2 * n - 1).checked_sub(i).filter(|&back| back != i);
+        let pieces = [Some(i), back].into_iter().flatten().filter_map(|at| pieces.get(at));
+        pieces.flat_map(|piece| piece.iter().copied()).collect()
+    };
+    (0..n).map(share).filter(|share: &Vec<T>| !share.is_empty()).collect()
+}
+
+/// Walks some variants side by side: all of them over one tile of bars before the next, so that the tile's prices and
+/// bits are in this core's cache.
+fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Market)]) {
+    let rules: Vec<&Truth> = share.iter().flat_map(|(ready, _)| ready.rules()).collect();
+    let mut bits = RuleBits::new(&rules, columns, work.tile);
+    let places: Vec<[usize; 4]> = share
+        .iter()
+        .map(|(ready, _)| [0, 1, 2, 3].map(|rule| bits.place(ready.rule(rule))))
+        .collect();
+    let jobs = share.iter().map(|(ready, market)| ready.job(market, columns));
+    let mut walkers: Vec<Walker<'_>> =
+        jobs.map(|job| Walker::new(job, work.tape, work.list)).collect();
+    let n_bars = work.tape.bars.len();
+    for from in (0..n_bars).step_by(work.tile) {
+        if (work.cancelled)() {
+            return;
         }
+        let to = (from + work.tile).min(n_bars);
+        bits.advance(&(from..to));
+        for ((walker, places), (ready, _)) in walkers.iter_mut().zip(&places).zip(share) {
+            let shorts = ready.rule(2).is_some();
+            let flags = Flags::new(from, places.map(|place| bits.words(place)), shorts);
+            walker.advance(&flags, to);
+        }
+    }
+    for (walker, (ready, _)) in walkers.into_iter().zip(share) {
+        (work.sink)(ready.index, walker.finish().map_err(Fault::Run));
     }
 }
 
-fn job<'a>(ready: &'a Ready<'_>, bits: &'a RuleBits, columns: &mut Columns<'_>) -> Option<Job<'a>> {
-    Some(Job {
-        rules: &ready.variant.rules,
-        market: ready.market.clone()?,
-        flags: Flags::new(
-            [0, 1, 2, 3].map(|rule| bits.of(ready.rule(rule))),
-            ready.rule(2).is_some(),
-        ),
-        distances: [0, 1, 2].map(|level| ready.distance(level, columns)),
-        time_stop_us: ready.signals.time_stop_us,
-    })
-}
-
-fn reference(bars: &Bars, ready: &Ready<'_>) -> Result<Outcome, Failure> {
+fn reference(tape: &Tape<'_>, ready: &Ready<'_>) -> Result<(Outcome, Vec<Trade>), Failure> {
     let mut signals = ready.signals.clone();
-    run::run(bars, &mut signals, &ready.variant.rules).map(|run| Outcome::from(&run))
+    let run = run::run(tape.bars, &mut signals, &ready.variant.rules)?;
+    Ok((Outcome::from(&run), run.trades))
 }

@@ -1,23 +1,13 @@
-//! Rules as bits, one a bar: comparisons of two columns in tiles, crossings, `and` and `or`.
+//! Comparisons and crossings of two numbers as bits, one a bar, a tile of bars after the other.
 //! A bit is set where a rule is true; false and undefined are the same here. No indicator is computed.
 
-use std::sync::Arc;
+use std::ops::Range;
 
+use super::formula::Formula;
 use super::simd::{self, Lane, Word};
 
 /// Bars in a word.
 pub(super) const WORD: usize = 64;
-
-/// One side of a comparison.
-#[derive(Clone, Debug)]
-pub(super) enum Operand {
-    Constant(f64),
-    /// A column, read so many bars before: undefined at its first bars.
-    Column {
-        values: Arc<[f64]>,
-        lag: usize,
-    },
-}
 
 /// What is read off the order of two operands a and b.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +27,12 @@ pub(super) enum Reading {
     },
 }
 
-/// Two operands, and every rule that is read off their order.
+/// Two operands, and every rule that is read off their order, with the place that its bits go to.
 #[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) a: Operand,
-    pub(super) b: Operand,
-    pub(super) readings: Vec<(Reading, Vec<u64>)>,
+    a: Formula,
+    b: Formula,
+    pub(super) readings: Vec<(Reading, usize)>,
     /// Whether a was below, above b at the last bar at which they differed.
     was: Was,
 }
@@ -61,79 +51,98 @@ struct Order {
     equal: u64,
 }
 
+/// Room for one tile of a comparison, used by one after the other.
+#[derive(Debug)]
+pub(super) struct Room {
+    a: Vec<f64>,
+    b: Vec<f64>,
+    above: Vec<u64>,
+    below: Vec<u64>,
+}
+
+impl Room {
+    pub(super) fn new(tile_words: usize) -> Self {
+        let (values, words) = (vec![0.0; tile_words * WORD], vec![0; tile_words]);
+        Self { a: values.clone(), b: values, above: words.clone(), below: words }
+    }
+}
+
 impl Pair {
-    pub(super) fn new(a: Operand, b: Operand) -> Self {
+    pub(super) fn new(a: Formula, b: Formula) -> Self {
         Self { a, b, readings: Vec::new(), was: Was::default() }
     }
 
-    /// Reads words `[from, to)` off.
-    fn tile(&mut self, from: usize, to: usize, n_bars: usize, orders: &mut Orders) {
-        let Orders { above, below } = orders;
-        let (above, below) = (&mut above[..to - from], &mut below[..to - from]);
-        let words = |operand: &Operand| operand.whole_words(from, to, n_bars);
-        let whole = words(&self.a) && words(&self.b);
-        if whole {
-            let constants = [self.a.constant(), self.b.constant()];
-            let a = self.a.lane(from, to, &constants[0]);
-            let b = self.b.lane(from, to, &constants[1]);
-            simd::orders(a, b, above, below);
-        }
-        if whole && above.iter().zip(&*below).all(|(above, below)| above | below == u64::MAX) {
-            self.read_plain(from, above, below);
-        } else {
-            self.read_words(from, n_bars, whole, above, below);
-        }
-    }
-
-    /// Reads words off in which no two values tie and none is undefined.
-    fn read_plain(&mut self, from: usize, above: &[u64], below: &[u64]) {
-        let range = from..from + above.len();
-        for (reading, out) in &mut self.readings {
-            let out = &mut out[range.clone()];
-            match *reading {
-                Reading::Less | Reading::LessEqual => out.copy_from_slice(below),
-                Reading::Greater | Reading::GreaterEqual => out.copy_from_slice(above),
-                Reading::Equal => out.fill(0),
-                Reading::NotEqual => out.fill(u64::MAX),
-                Reading::CrossAbove { negated } => {
-                    plain_crossings(out, above, below, self.was.below, negated);
-                }
-                Reading::CrossBelow { negated } => {
-                    plain_crossings(out, below, above, self.was.above, negated);
-                }
-            }
-        }
-        if let Some(&last) = above.last() {
-            let above = last >> (WORD - 1) == 1;
-            self.was = Was { below: !above, above };
-        }
-    }
-
-    /// Reads any words off; those that do not lie whole in their columns are compared here.
-    fn read_words(
+    /// Reads the tile of `bars` off, which follows the one read before and begins with a word. The bits of the place
+    /// p go to `words[p × stride ..]`.
+    pub(super) fn tile(
         &mut self,
-        from: usize,
-        n_bars: usize,
-        whole: bool,
-        above: &mut [u64],
-        below: &mut [u64],
+        bars: Range<usize>,
+        room: &mut Room,
+        words: &mut [u64],
+        stride: usize,
     ) {
-        for at in 0..above.len() {
-            let word = from + at;
-            if !whole {
-                let (a, b) = (self.a.word(word, n_bars), self.b.word(word, n_bars));
-                let (a, b) = (Lane::constant(&a), Lane::constant(&b));
-                simd::orders(a, b, &mut above[at..=at], &mut below[at..=at]);
+        let n_words = bars.len().div_ceil(WORD);
+        let (above, below) = (&mut room.above[..n_words], &mut room.below[..n_words]);
+        let (mut x, mut y) = ([0.0; WORD], [0.0; WORD]);
+        let a = lane(&self.a, &bars, &mut x, &mut room.a[..n_words * WORD]);
+        let b = lane(&self.b, &bars, &mut y, &mut room.b[..n_words * WORD]);
+        simd::orders(a, b, above, below);
+        let plain = above.iter().zip(&*below).all(|(above, below)| above | below == u64::MAX);
+        if !plain {
+            for at in 0..n_words {
+                let mut order = Order { above: above[at], below: below[at], equal: 0 };
+                if order.above | order.below != u64::MAX {
+                    order.equal = equal(a.word(at), b.word(at));
+                }
+                let was = self.was;
+                self.was = order.after(was);
+                for (reading, place) in &self.readings {
+                    words[place * stride + at] = order.read(*reading, was);
+                }
             }
-            let mut order = Order { above: above[at], below: below[at], equal: 0 };
-            if order.above | order.below != u64::MAX {
-                order.equal = equal(&self.a.word(word, n_bars), &self.b.word(word, n_bars));
-            }
-            let was = self.was;
-            self.was = order.after(was);
-            for (reading, out) in &mut self.readings {
-                out[word] = order.read(*reading, was);
-            }
+            return;
+        }
+        for (reading, place) in &self.readings {
+            let out = &mut words[place * stride..][..n_words];
+            reading.read_plain(above, below, self.was, out);
+        }
+        let above = above[n_words - 1] >> (WORD - 1) == 1;
+        self.was = Was { below: !above, above };
+    }
+}
+
+/// Where the values of `bars` are read: in their column if they lie there in whole words, else in `room`, undefined
+/// behind the last bar.
+fn lane<'a>(
+    formula: &'a Formula,
+    bars: &Range<usize>,
+    constant: &'a mut Word,
+    room: &'a mut [f64],
+) -> Lane<'a> {
+    if let Formula::Constant(value) = formula {
+        *constant = [*value; WORD];
+        return Lane::constant(constant);
+    }
+    let whole = bars.len().is_multiple_of(WORD);
+    if let Some(values) = formula.slice(bars.start, bars.end).filter(|_| whole) {
+        return Lane::column(values.as_chunks::<WORD>().0);
+    }
+    let (values, behind) = room.split_at_mut(bars.len());
+    formula.fill(bars.start, values);
+    behind.fill(f64::NAN);
+    Lane::column(room.as_chunks::<WORD>().0)
+}
+
+impl Reading {
+    /// Reads words off in which no two values tie and none is undefined.
+    fn read_plain(self, above: &[u64], below: &[u64], was: Was, out: &mut [u64]) {
+        match self {
+            Self::Less | Self::LessEqual => out.copy_from_slice(below),
+            Self::Greater | Self::GreaterEqual => out.copy_from_slice(above),
+            Self::Equal => out.fill(0),
+            Self::NotEqual => out.fill(u64::MAX),
+            Self::CrossAbove { negated } => plain_crossings(out, above, below, was.below, negated),
+            Self::CrossBelow { negated } => plain_crossings(out, below, above, was.above, negated),
         }
     }
 }
@@ -145,67 +154,6 @@ fn plain_crossings(out: &mut [u64], above: &[u64], below: &[u64], was: bool, neg
         let crossings = above & (below << 1 | carry);
         carry = below >> (WORD - 1);
         *out = if negated { !crossings } else { crossings };
-    }
-}
-
-/// Room for the orders of one tile.
-struct Orders {
-    above: Vec<u64>,
-    below: Vec<u64>,
-}
-
-/// Reads every rule of `pairs` off, in tiles of `tile_words` words, all pairs before the next tile: the columns that
-/// they share are then in the cache.
-pub(super) fn evaluate(pairs: &mut [Pair], n_bars: usize, tile_words: usize) {
-    let n_words = n_bars.div_ceil(WORD);
-    let mut orders = Orders { above: vec![0; tile_words], below: vec![0; tile_words] };
-    for from in (0..n_words).step_by(tile_words) {
-        let to = (from + tile_words).min(n_words);
-        for pair in &mut *pairs {
-            pair.tile(from, to, n_bars, &mut orders);
-        }
-    }
-}
-
-impl Operand {
-    /// Whether words `[from, to)` can be read where they lie.
-    fn whole_words(&self, from: usize, to: usize, n_bars: usize) -> bool {
-        let lag = match self {
-            Self::Constant(_) => 0,
-            Self::Column { lag, .. } => *lag,
-        };
-        lag <= from * WORD && to * WORD <= n_bars
-    }
-
-    fn constant(&self) -> Word {
-        match self {
-            Self::Constant(value) => [*value; WORD],
-            Self::Column { .. } => [f64::NAN; WORD],
-        }
-    }
-
-    fn lane<'a>(&'a self, from: usize, to: usize, constant: &'a Word) -> Lane<'a> {
-        match self {
-            Self::Constant(_) => Lane::constant(constant),
-            Self::Column { values, lag } => {
-                let values = &values[from * WORD - lag..to * WORD - lag];
-                Lane::column(values.as_chunks::<WORD>().0)
-            }
-        }
-    }
-
-    /// One word, undefined in front of the first value and behind the last bar.
-    fn word(&self, word: usize, n_bars: usize) -> Word {
-        match self {
-            Self::Constant(value) => {
-                let defined = (n_bars - word * WORD).min(WORD);
-                std::array::from_fn(|bit| if bit < defined { *value } else { f64::NAN })
-            }
-            Self::Column { values, lag } => std::array::from_fn(|bit| {
-                let bar = word * WORD + bit;
-                if bar >= *lag && bar < n_bars { values[bar - lag] } else { f64::NAN }
-            }),
-        }
     }
 }
 

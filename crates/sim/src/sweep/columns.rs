@@ -7,10 +7,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::bars::Bars;
-use crate::expr::{Series, Truth};
+use crate::expr::Series;
 use crate::indicator::Evaluator;
-
-use super::rules::operands;
 
 /// Bytes of a value.
 const VALUE: usize = 8;
@@ -21,7 +19,8 @@ const FEWEST: usize = 8;
 #[derive(Debug)]
 pub(super) struct Columns<'a> {
     evaluator: Evaluator<'a>,
-    most: usize,
+    /// How many columns may be held at once.
+    pub(super) most: usize,
 }
 
 impl<'a> Columns<'a> {
@@ -29,16 +28,6 @@ impl<'a> Columns<'a> {
     pub(super) fn new(bars: &'a Bars, bytes: usize) -> Self {
         let most = (bytes / (VALUE * bars.len())).max(FEWEST);
         Self { evaluator: Evaluator::new(bars), most }
-    }
-
-    /// How many of `leaves`, from the first on, have few enough columns between them; at least one.
-    pub(super) fn that_fit(&self, leaves: &[&Truth]) -> usize {
-        let mut keys: HashSet<&str> = HashSet::new();
-        let fit = leaves.iter().take_while(|leaf| {
-            keys.extend(operands(leaf).map(|series| &*series.key));
-            keys.len() <= self.most
-        });
-        fit.count().max(1)
     }
 
     /// Computes those of `series` that are missing. Where they do not fit beside the others, the others go.
@@ -60,9 +49,7 @@ impl<'a> Columns<'a> {
             .par_chunks(share)
             .map(|part| {
                 let mut evaluator = self.evaluator.clone();
-                for series in part {
-                    evaluator.column(series);
-                }
+                evaluator.learn_columns(part);
                 evaluator
             })
             .collect();
@@ -72,8 +59,9 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// A column, computed here unless it was prepared.
-    pub(super) fn get(&mut self, series: &Series) -> Arc<[f64]> {
-        self.evaluator.column(series)
+    /// A column that was prepared.
+    pub(super) fn get(&self, series: &Series) -> Arc<[f64]> {
+        let known = self.evaluator.known(&series.key);
+        known.unwrap_or_else(|| unreachable!("`{}` was prepared before", series.key))
     }
 }

@@ -1,11 +1,13 @@
-//! The four rules of one variant as bits, and the conflict rules between them, a word of 64 bars at a time.
+//! The four rules of one variant as bits over a tile of bars, and the conflict rules between them.
 //! No price and no position's money may enter.
 
-const WORD: usize = 64;
+use super::bits::WORD;
 
 /// Long entry, long exit, short entry and short exit, one bit a bar. Bits behind the last bar are 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flags<'a> {
+    /// The bar of the first bit.
+    from: usize,
     rules: [&'a [u64]; 4],
     /// Whether a short can be entered; if not, the short rules are not read.
     shorts: bool,
@@ -20,8 +22,12 @@ pub(super) enum Holding {
 }
 
 impl<'a> Flags<'a> {
-    pub(super) fn new(rules: [&'a [u64]; 4], shorts: bool) -> Self {
-        Self { rules, shorts }
+    pub(super) fn new(from: usize, rules: [&'a [u64]; 4], shorts: bool) -> Self {
+        Self { from, rules, shorts }
+    }
+
+    pub(super) fn from(&self) -> usize {
+        self.from
     }
 
     /// Entries that act: alone on their bar and without the exit of their own side.
@@ -52,6 +58,7 @@ impl<'a> Flags<'a> {
         if from >= to {
             return None;
         }
+        let (from, to) = (from - self.from, to - self.from);
         let last = (to - 1) / WORD;
         let mut word = from / WORD;
         let mut bits = self.events(word, holding) & (u64::MAX << (from % WORD));
@@ -63,20 +70,21 @@ impl<'a> Flags<'a> {
             bits = self.events(word, holding);
         }
         let bar = word * WORD + bits.trailing_zeros() as usize;
-        (bar < to).then_some(bar)
+        (bar < to).then_some(self.from + bar)
     }
 
     /// Whether the long entry, the short entry act at `bar`.
     pub(super) fn entries_at(&self, bar: usize) -> (bool, bool) {
-        let (long, short) = self.entries(bar / WORD);
-        let bit = 1 << (bar % WORD);
+        let at = bar - self.from;
+        let (long, short) = self.entries(at / WORD);
+        let bit = 1 << (at % WORD);
         (long & bit != 0, short & bit != 0)
     }
 
     /// Whether the exit rule of the side held fires at `bar`.
     pub(super) fn exit_at(&self, long: bool, bar: usize) -> bool {
-        let rule = if long { 1 } else { 3 };
-        self.rules[rule][bar / WORD] & (1 << (bar % WORD)) != 0
+        let (rule, at) = (if long { 1 } else { 3 }, bar - self.from);
+        self.rules[rule][at / WORD] & (1 << (at % WORD)) != 0
     }
 
     /// Bars of `[from, to)` at which both entries fire.
@@ -84,6 +92,7 @@ impl<'a> Flags<'a> {
         if from >= to || !self.shorts {
             return 0;
         }
+        let (from, to) = (from - self.from, to - self.from);
         let (first, last) = (from / WORD, (to - 1) / WORD);
         let both = |word: usize| {
             let mut bits = self.rules[0][word] & self.rules[2][word];

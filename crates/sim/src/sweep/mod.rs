@@ -6,6 +6,7 @@ mod bits;
 mod books;
 mod columns;
 mod flags;
+mod formula;
 mod levels;
 mod money;
 mod pyramid;
@@ -29,10 +30,9 @@ use crate::run::{self, Failure, Run};
 use crate::signals::SignalRules;
 use crate::strategy::Strategy;
 
-use batch::Ready;
+use batch::{Ready, Work};
 use bits::WORD;
 use columns::Columns;
-use rules::RuleBits;
 use tape::Tape;
 
 /// Most variants of one sweep.
@@ -135,20 +135,20 @@ fn prices_fit(bars: &Bars) -> bool {
 pub struct Options<'a> {
     /// Threads; 0 for one a core.
     pub threads: usize,
-    /// Bars that all comparisons of a batch pass before the next ones, a multiple of 64; their columns should fit a
-    /// core's cache.
+    /// Bars that all variants of a thread pass before the next ones, a multiple of 64; prices and signals of so many
+    /// should fit a core's cache.
     pub tile: usize,
-    /// Variants prepared at once.
+    /// Variants walked at once; fewer where their columns do not fit `memory`.
     pub batch: usize,
-    /// Bytes for columns of indicators, and half as many for bits of rules; not less than one variant needs.
+    /// Bytes for columns of indicators; not less than one variant needs.
     pub memory: usize,
-    /// Set it to stop: variants not yet begun are left out.
+    /// Set it to stop: variants not yet done are left out.
     pub cancel: Option<&'a AtomicBool>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { threads: 0, tile: 2_048, batch: 512, memory: 128 << 20, cancel: None }
+        Self { threads: 0, tile: 4_096, batch: 512, memory: 160 << 20, cancel: None }
     }
 }
 
@@ -204,12 +204,44 @@ pub fn sweep(
     options: &Options<'_>,
     sink: &(dyn Fn(usize, Result<Outcome, Fault>) + Sync),
 ) -> Result<(), SweepError> {
+    walk(bars, signal_rules, variants, options, false, &|index, result| {
+        sink(index, result.map(|(outcome, _)| outcome));
+    })
+}
+
+/// As [`sweep`], but what goes to `sink` are the trades of each variant, in order of their entries; they equal those of
+/// [`run::run`].
+///
+/// # Errors
+/// As [`sweep`].
+pub fn trades(
+    bars: &Bars,
+    signal_rules: &SignalRules,
+    variants: &[Variant],
+    options: &Options<'_>,
+    sink: &(dyn Fn(usize, Result<Vec<Trade>, Fault>) + Sync),
+) -> Result<(), SweepError> {
+    walk(bars, signal_rules, variants, options, true, &|index, result| {
+        sink(index, result.map(|(_, trades)| trades));
+    })
+}
+
+/// Walks every variant; with `list`, trades are kept.
+fn walk(
+    bars: &Bars,
+    signal_rules: &SignalRules,
+    variants: &[Variant],
+    options: &Options<'_>,
+    list: bool,
+    sink: &(dyn Fn(usize, Result<(Outcome, Vec<Trade>), Fault>) + Sync),
+) -> Result<(), SweepError> {
     options.check(variants.len())?;
+    let kernel = prices_fit(bars);
+    let tape = Tape::new(bars);
+    let cancelled = || options.cancelled();
+    let work = Work { tape: &tape, tile: options.tile, list, sink, cancelled: &cancelled };
     options.pool()?.install(|| {
-        let kernel = prices_fit(bars);
-        let tape = Tape::new(bars);
         let mut columns = Columns::new(bars, options.memory);
-        let mut bits = RuleBits::new(bars, options.tile / WORD);
         for (nth, part) in variants.chunks(options.batch).enumerate() {
             let first = nth * options.batch;
             let ready: Vec<Option<Ready<'_>>> = part
@@ -223,11 +255,9 @@ pub fn sweep(
             let ready: Vec<Ready<'_>> = ready.into_iter().flatten().collect();
             let mut rest = &ready[..];
             while !rest.is_empty() && !options.cancelled() {
-                let fit = batch::that_fit(rest, bars.len(), options.memory / 2);
-                let (batch, behind) = rest.split_at(fit);
+                let (batch, behind) = rest.split_at(batch::that_fit(rest, &columns));
                 rest = behind;
-                let cancelled = || options.cancelled();
-                batch::walk_all(&tape, &mut bits, &mut columns, batch, sink, &cancelled);
+                batch::walk_all(&work, &mut columns, batch);
             }
         }
     });
@@ -256,20 +286,4 @@ pub fn sweep_reference(
         });
     });
     Ok(())
-}
-
-/// The trades of one variant as the kernel makes them, which must be those of [`run::run`]: a door for checking.
-///
-/// # Errors
-/// [`Fault`] as in [`sweep`].
-pub fn trades(
-    bars: &Bars,
-    signal_rules: &SignalRules,
-    variant: &Variant,
-) -> Result<Vec<Trade>, Fault> {
-    let ready = Ready::new(0, variant, signal_rules, prices_fit(bars))?;
-    let options = Options::default();
-    let mut columns = Columns::new(bars, options.memory);
-    let mut bits = RuleBits::new(bars, options.tile / WORD);
-    Ok(batch::trades(&Tape::new(bars), &mut bits, &mut columns, &ready)?)
 }

@@ -1,155 +1,145 @@
-//! The rules of a batch of variants as bits, every distinct comparison and every distinct rule once.
+//! The rules of some variants as bits, a tile of bars after the other, every distinct comparison and rule once.
 //! No variant's money may enter; which bars fire is all that leaves.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
+use crate::expr::{Comparison, Series, Truth, TruthKind};
 
-use crate::bars::Bars;
-use crate::expr::{Comparison, Function, Series, SeriesKind, Truth, TruthKind};
-
-use super::bits::{self, Operand, Pair, Reading, WORD};
+use super::bits::{Pair, Reading, Room, WORD};
 use super::columns::Columns;
+use super::formula::Formula;
 
-/// Words that `and` and `or` take at a time, small enough for the stack.
-const BLOCK: usize = 64;
+/// The place of a rule that there is not: no bit is ever set.
+const NOTHING: usize = 0;
 
-/// Bits of rules by the key of the rule, kept from batch to batch while they are needed.
+/// Rules in an order in which each follows what it is made of, and their bits over the present tile.
 #[derive(Debug)]
 pub(super) struct RuleBits {
-    n_bars: usize,
     tile_words: usize,
-    known: HashMap<Arc<str>, Vec<u64>>,
-    /// Of a rule that there is not.
-    nothing: Vec<u64>,
+    pairs: Vec<Pair>,
+    /// Rules that are no comparison, with their places.
+    joins: Vec<(usize, Join)>,
+    places: HashMap<Arc<str>, usize>,
+    /// `tile_words` words a place.
+    words: Vec<u64>,
+    room: Room,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Join {
+    Always,
+    And(usize, usize),
+    Or(usize, usize),
 }
 
 impl RuleBits {
-    pub(super) fn new(bars: &Bars, tile_words: usize) -> Self {
-        let n_bars = bars.len();
-        let nothing = vec![0; n_bars.div_ceil(WORD)];
-        Self { n_bars, tile_words, known: HashMap::new(), nothing }
-    }
-
-    /// Makes the bits of `rules`, and forgets those of others.
-    pub(super) fn prepare(&mut self, rules: &[&Truth], columns: &mut Columns<'_>) {
-        let mut leaves = Vec::new();
-        let mut wanted = HashSet::new();
+    /// Rules over columns that were prepared.
+    pub(super) fn new(rules: &[&Truth], columns: &Columns<'_>, tile: usize) -> Self {
+        let tile_words = tile / WORD;
+        let mut new = Self {
+            tile_words,
+            pairs: Vec::new(),
+            joins: Vec::new(),
+            places: HashMap::new(),
+            words: Vec::new(),
+            room: Room::new(tile_words),
+        };
+        let mut pairs = HashMap::new();
         for rule in rules {
-            collect(rule, &mut wanted, &mut leaves);
+            new.add(rule, columns, &mut pairs);
         }
-        self.known.retain(|key, _| wanted.contains(key));
-        leaves.retain(|leaf| !self.known.contains_key(&leaf.key));
-        self.compare(&leaves, columns);
-        let missing: Vec<&&Truth> =
-            rules.iter().filter(|rule| !self.known.contains_key(&rule.key)).collect();
-        let joined: Vec<(Arc<str>, Vec<u64>)> =
-            missing.into_par_iter().map(|rule| (Arc::clone(&rule.key), self.join(rule))).collect();
-        self.known.extend(joined);
+        new.words = vec![0; (new.places.len() + 1) * tile_words];
+        new
     }
 
-    /// The bits of a rule that was prepared; of none, no bit.
-    pub(super) fn of(&self, rule: Option<&Truth>) -> &[u64] {
-        rule.and_then(|rule| self.known.get(&rule.key)).unwrap_or(&self.nothing)
-    }
-
-    /// Evaluates comparisons and crossings, as many at a time as their columns may take memory.
-    fn compare(&mut self, leaves: &[&Truth], columns: &mut Columns<'_>) {
-        let mut rest = leaves;
-        while !rest.is_empty() {
-            let (group, behind) = rest.split_at(columns.that_fit(rest));
-            rest = behind;
-            let series: Vec<&Series> = group.iter().flat_map(|leaf| operands(leaf)).collect();
-            columns.prepare(&series);
-            let (mut pairs, mut keys) = self.pairs(group, columns);
-            let share = pairs.len().div_ceil(rayon::current_num_threads()).max(1);
-            let (n_bars, tile_words) = (self.n_bars, self.tile_words);
-            pairs.par_chunks_mut(share).for_each(|pairs| bits::evaluate(pairs, n_bars, tile_words));
-            for (pair, keys) in pairs.into_iter().zip(&mut keys) {
-                let words = pair.readings.into_iter().map(|(_, words)| words);
-                self.known.extend(keys.drain(..).zip(words));
-            }
+    /// The place of `rule`, which comes behind those of its parts. Comparisons of the same two operands share them.
+    fn add<'a>(
+        &mut self,
+        rule: &'a Truth,
+        columns: &Columns<'_>,
+        pairs: &mut HashMap<(&'a str, &'a str), usize>,
+    ) -> usize {
+        if let Some(&known) = self.places.get(&rule.key) {
+            return known;
         }
-    }
-
-    /// Leaves over the same two operands share one comparison; with each pair the keys of its readings.
-    fn pairs(
-        &self,
-        leaves: &[&Truth],
-        columns: &mut Columns<'_>,
-    ) -> (Vec<Pair>, Vec<Vec<Arc<str>>>) {
-        let (mut pairs, mut keys): (Vec<Pair>, Vec<Vec<Arc<str>>>) = (Vec::new(), Vec::new());
-        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
-        for leaf in leaves {
-            let Some((a, b, reading)) = ordered(leaf) else { continue };
-            let place = *places.entry((&a.key, &b.key)).or_insert_with(|| {
-                pairs.push(Pair::new(operand(a, columns), operand(b, columns)));
-                keys.push(Vec::new());
-                pairs.len() - 1
-            });
-            pairs[place].readings.push((reading, vec![0; self.n_bars.div_ceil(WORD)]));
-            keys[place].push(Arc::clone(&leaf.key));
-        }
-        (pairs, keys)
-    }
-
-    /// A rule of several leaves, or a constant one.
-    fn join(&self, rule: &Truth) -> Vec<u64> {
-        let mut words = vec![0; self.n_bars.div_ceil(WORD)];
-        for (block, out) in words.chunks_mut(BLOCK).enumerate() {
-            self.fill(rule, block * BLOCK, out);
-        }
-        let used = self.n_bars % WORD;
-        if let Some(last) = words.last_mut().filter(|_| used > 0) {
-            *last &= u64::MAX >> (WORD - used);
-        }
-        words
-    }
-
-    fn fill(&self, rule: &Truth, from: usize, out: &mut [u64]) {
-        if let Some(known) = self.known.get(&rule.key) {
-            out.copy_from_slice(&known[from..from + out.len()]);
-            return;
-        }
-        let mut other = [0; BLOCK];
-        let other = &mut other[..out.len()];
-        match &rule.kind {
-            TruthKind::Constant(value) => out.fill(if *value == Some(true) { u64::MAX } else { 0 }),
+        let join = match &rule.kind {
+            TruthKind::Constant(Some(true)) => Some(Join::Always),
+            TruthKind::Constant(_) => return NOTHING,
             TruthKind::And(a, b) => {
-                self.fill(a, from, out);
-                self.fill(b, from, other);
-                out.iter_mut().zip(other).for_each(|(out, other)| *out &= *other);
+                Some(Join::And(self.add(a, columns, pairs), self.add(b, columns, pairs)))
             }
             TruthKind::Or(a, b) => {
-                self.fill(a, from, out);
-                self.fill(b, from, other);
-                out.iter_mut().zip(other).for_each(|(out, other)| *out |= *other);
+                Some(Join::Or(self.add(a, columns, pairs), self.add(b, columns, pairs)))
             }
-            TruthKind::Compare(..) | TruthKind::Cross { .. } => {
-                unreachable!("every comparison was evaluated before: `{}`", rule.key)
+            TruthKind::Compare(..) | TruthKind::Cross { .. } => None,
+        };
+        let place = self.places.len() + 1;
+        self.places.insert(Arc::clone(&rule.key), place);
+        if let Some(join) = join {
+            self.joins.push((place, join));
+        } else if let Some((a, b, reading)) = ordered(rule) {
+            let formula = |series| Formula::new(series, &mut |column| columns.get(column));
+            let pair = *pairs.entry((&a.key, &b.key)).or_insert_with(|| {
+                self.pairs.push(Pair::new(formula(a), formula(b)));
+                self.pairs.len() - 1
+            });
+            self.pairs[pair].readings.push((reading, place));
+        }
+        place
+    }
+
+    /// The place of a rule, or of none, for [`Self::words`].
+    pub(super) fn place(&self, rule: Option<&Truth>) -> usize {
+        rule.and_then(|rule| self.places.get(&rule.key)).copied().unwrap_or(NOTHING)
+    }
+
+    /// Goes on to the tile of `bars`, which begins where the last one ended.
+    pub(super) fn advance(&mut self, bars: &Range<usize>) {
+        let Self { tile_words, pairs, joins, words, room, .. } = self;
+        for pair in pairs {
+            pair.tile(bars.clone(), room, words, *tile_words);
+        }
+        let n_words = bars.len().div_ceil(WORD);
+        for (place, join) in joins {
+            let (parts, out) = words.split_at_mut(*place * *tile_words);
+            let part = |place: usize| &parts[place * *tile_words..][..n_words];
+            let out = &mut out[..n_words];
+            match *join {
+                Join::Always => always(out, bars.len()),
+                Join::And(a, b) => each(out, part(a), part(b), |a, b| a & b),
+                Join::Or(a, b) => each(out, part(a), part(b), |a, b| a | b),
             }
         }
     }
-}
 
-/// The keys of `rule` and of the comparisons in it; those not seen before go to `leaves`.
-fn collect<'a>(rule: &'a Truth, seen: &mut HashSet<Arc<str>>, leaves: &mut Vec<&'a Truth>) {
-    let new = seen.insert(Arc::clone(&rule.key));
-    if new && matches!(rule.kind, TruthKind::Compare(..) | TruthKind::Cross { .. }) {
-        leaves.push(rule);
+    /// The bits of the present tile at a place.
+    pub(super) fn words(&self, place: usize) -> &[u64] {
+        &self.words[place * self.tile_words..][..self.tile_words]
     }
-    rule.children().for_each(|child| collect(child, seen, leaves));
 }
 
-/// The columns that a leaf compares.
-pub(super) fn operands(leaf: &Truth) -> impl Iterator<Item = &Series> {
-    let (a, b) = match &leaf.kind {
-        TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } => (Some(a), Some(b)),
-        _ => (None, None),
-    };
-    let column = |series: &&Series| !matches!(series.kind, SeriesKind::Constant(_));
-    a.into_iter().chain(b).filter(column).map(|series| unshifted(series).0)
+/// Sets the bits of `n_bars` bars, and none behind them.
+fn always(out: &mut [u64], n_bars: usize) {
+    out.fill(u64::MAX);
+    let behind = out.len() * WORD - n_bars;
+    if let Some(last) = out.last_mut() {
+        *last >>= behind;
+    }
+}
+
+fn each(out: &mut [u64], a: &[u64], b: &[u64], f: impl Fn(u64, u64) -> u64) {
+    out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = f(a, b));
+}
+
+/// Calls `found` with both sides of every comparison in `rule`.
+pub(super) fn operands<'a>(rule: &'a Truth, found: &mut dyn FnMut(&'a Series)) {
+    if let TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } = &rule.kind {
+        found(a);
+        found(b);
+    }
+    rule.children().for_each(|child| operands(child, found));
 }
 
 /// A leaf as its operands in the order of their keys, and what is read off them.
@@ -177,27 +167,5 @@ fn readings(op: Comparison) -> (Reading, Reading) {
         Comparison::GreaterEqual => (Reading::GreaterEqual, Reading::LessEqual),
         Comparison::Equal => (Reading::Equal, Reading::Equal),
         Comparison::NotEqual => (Reading::NotEqual, Reading::NotEqual),
-    }
-}
-
-fn operand(series: &Series, columns: &mut Columns<'_>) -> Operand {
-    if let SeriesKind::Constant(value) = series.kind {
-        return Operand::Constant(value);
-    }
-    let (inner, lag) = unshifted(series);
-    Operand::Column { values: columns.get(inner), lag }
-}
-
-/// `shift(x, n)` is x read n bars before: it needs no column of its own.
-fn unshifted(series: &Series) -> (&Series, usize) {
-    match &series.kind {
-        SeriesKind::Call(call) if call.function == Function::Shift => match call.of.as_deref() {
-            Some(inner) if !matches!(inner.kind, SeriesKind::Constant(_)) => {
-                let (inner, lag) = unshifted(inner);
-                (inner, lag + call.lengths[0])
-            }
-            _ => (series, 0),
-        },
-        _ => (series, 0),
     }
 }

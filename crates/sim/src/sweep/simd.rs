@@ -22,7 +22,7 @@ impl<'a> Lane<'a> {
         Self { words: std::slice::from_ref(word), step: 0 }
     }
 
-    fn word(&self, i: usize) -> &'a Word {
+    pub(super) fn word(&self, i: usize) -> &'a Word {
         &self.words[i * self.step]
     }
 }
@@ -41,16 +41,6 @@ pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u
         }
     }
     orders_plain(a, b, above, below);
-}
-
-/// Has `values[at]` brought near, if there is such a value; nothing else comes of it.
-pub(super) fn prefetch(values: &[i64], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(value) = values.get(at) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 processor has the instruction, and it reads nothing that a program could see.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
-    }
 }
 
 fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {

@@ -3,7 +3,6 @@
 
 use crate::bars::Bars;
 use crate::exact;
-use crate::timeframe;
 
 use super::pyramid::Pyramid;
 
@@ -27,17 +26,13 @@ impl<'a> Tape<'a> {
     pub(super) fn new(bars: &'a Bars) -> Self {
         let time_us = bars.time_us();
         let (first, last) = (bars.n_warmup(), bars.len() - 1);
-        let ends = |&i: &usize| {
-            let next = time_us.get(i + 1);
-            next.is_none_or(|&next| timeframe::day(next) != timeframe::day(time_us[i]))
-        };
         let (from, to) = (i128::from(bars.open()[first]), i128::from(bars.close()[last]));
         Self {
             bars,
             range: Pyramid::new(bars.low(), bars.high()),
             closes: Pyramid::new(bars.close(), bars.close()),
             gapless: time_us[last] - time_us[0] == bars.timeframe().us() * whole(last),
-            day_ends: (first..=last).filter(ends).collect(),
+            day_ends: bars.day_ends(),
             buy_and_hold: 100.0 * exact::ratio(to - from, from),
         }
     }

@@ -1,8 +1,6 @@
 //! One variant from event to event: the next signal, the bar that a level stops, and nothing in between.
 //! Every decision of the reference loop has its counterpart here; no expression is evaluated.
 
-use std::sync::Arc;
-
 use crate::exact;
 use crate::order::{ExitReason, RejectReason, Trade};
 use crate::rules::Rules;
@@ -11,9 +9,9 @@ use crate::run::Failure;
 use super::Outcome;
 use super::books::{Books, Closing, Held};
 use super::flags::{Flags, Holding};
+use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
 use super::money::{Gap, Market};
-use super::simd;
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -22,60 +20,49 @@ pub(super) enum Distance {
     /// The same at every bar.
     Fixed(Gap),
     /// A value a bar, quote units.
-    Column(Arc<[f64]>),
+    Varying(Formula),
 }
 
 impl Distance {
     fn at(&self, bar: usize) -> Gap {
         match self {
             Self::Fixed(gap) => *gap,
-            Self::Column(values) => Gap::quote(values[bar]),
+            Self::Varying(formula) => Gap::quote(formula.at(bar)),
         }
     }
 }
 
-/// One variant, ready to be walked.
+/// One variant, but for its signals.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     pub(super) rules: &'a Rules,
     pub(super) market: Market,
-    pub(super) flags: Flags<'a>,
     /// Stop loss, take profit, trailing stop.
     pub(super) distances: [Option<Distance>; 3],
     pub(super) time_stop_us: Option<i64>,
 }
 
-/// Walks `job` over `tape`; with `list`, its trades come too.
-pub(super) fn walk(
-    job: &Job<'_>,
-    tape: &Tape<'_>,
-    list: bool,
-) -> Result<(Outcome, Vec<Trade>), Failure> {
-    let mut books = Books::new(tape, job.market.capital);
-    books.trades = list.then(Vec::new);
-    let n_bars = tape.bars.len();
-    // A decision on the last bar would never fill at a next open.
-    let decisions = if job.market.at_close { n_bars } else { n_bars - 1 };
-    let conflicts = job.flags.conflicts(books.marked, decisions);
-    books.reject(RejectReason::Conflict, conflicts);
-    let mut walker = Walker { job, tape, books, decisions };
-    let open = walker.run()?;
-    let outcome = walker.books.outcome(job.rules, job.market.capital, open.as_ref());
-    Ok((outcome, walker.books.trades.unwrap_or_default()))
-}
-
-struct Walker<'a> {
-    job: &'a Job<'a>,
+/// A variant on its way over the bars: it is told its signals a tile at a time and remembers where it stands.
+#[derive(Debug)]
+pub(super) struct Walker<'a> {
+    job: Job<'a>,
     tape: &'a Tape<'a>,
     books: Books<'a>,
+    position: Option<Position>,
+    /// Without a position, the next bar at whose close one is decided on; with one, the next bar that may end it.
+    next: usize,
     /// Decisions are taken at the closes of bars before this one.
     decisions: usize,
+    failure: Option<Failure>,
 }
 
 /// A position and what guards it.
+#[derive(Debug)]
 struct Position {
     held: Held,
     guard: Guard,
+    /// The bar at whose open the time stop closes it.
+    due: usize,
 }
 
 /// How a position ends.
@@ -86,39 +73,63 @@ enum End {
     Time(usize),
     /// Decided at the close of a bar.
     Signal(usize),
-    /// Not at all.
-    Never,
 }
 
-/// What follows a position.
-enum After {
-    /// Nothing is held; decisions count from this bar on.
-    Flat(usize),
-    Reversed(Position),
-    /// It was held to the end.
-    Open(Held),
-}
+impl<'a> Walker<'a> {
+    /// A walker in front of the first bar; with `list`, it keeps its trades.
+    pub(super) fn new(job: Job<'a>, tape: &'a Tape<'a>, list: bool) -> Self {
+        let mut books = Books::new(tape, job.market.capital);
+        books.trades = list.then(Vec::new);
+        // A decision on the last bar would never fill at a next open.
+        let decisions = tape.bars.len() - usize::from(!job.market.at_close);
+        let next = tape.bars.n_warmup();
+        Self { job, tape, books, position: None, next, decisions, failure: None }
+    }
 
-impl Walker<'_> {
-    /// Returns the position still held at the end.
-    fn run(&mut self) -> Result<Option<Held>, Failure> {
-        let flags = self.job.flags;
-        let mut next = self.tape.bars.n_warmup();
-        while let Some(bar) = flags.next(Holding::Nothing, next, self.decisions) {
-            let fill_bar = bar + usize::from(!self.job.market.at_close);
-            next = self.first_decision(fill_bar);
-            let (long, _) = flags.entries_at(bar);
-            let Some(mut position) = self.enter(long, bar, fill_bar)? else { continue };
-            next = loop {
-                position = match self.hold(position)? {
-                    After::Flat(next) => break next,
-                    After::Reversed(position) => position,
-                    After::Open(held) => return Ok(Some(held)),
-                }
-            };
+    /// Walks on to the bar `to`; `flags` are the signals from where it stands.
+    pub(super) fn advance(&mut self, flags: &Flags<'_>, to: usize) {
+        if self.failure.is_none() {
+            self.failure = self.follow(flags, to).err();
         }
-        self.books.mark_flat(self.tape.bars.len());
-        Ok(None)
+    }
+
+    /// What came of the variant, all bars being walked, and its trades if they were kept.
+    pub(super) fn finish(mut self) -> Result<(Outcome, Vec<Trade>), Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let n_bars = self.tape.bars.len();
+        let open = self.position.map(|position| position.held);
+        match &open {
+            Some(held) => self.books.mark_held(held, n_bars)?,
+            None => self.books.mark_flat(n_bars),
+        }
+        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref());
+        Ok((outcome, self.books.trades.unwrap_or_default()))
+    }
+
+    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
+        let decisions = to.min(self.decisions);
+        let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
+        self.books.reject(RejectReason::Conflict, conflicts);
+        while self.next < to {
+            if let Some(position) = self.position.take() {
+                self.hold(position, flags, to)?;
+            } else if let Some(decided) = flags.next(Holding::Nothing, self.next, decisions) {
+                let bar = self.fill_bar(decided);
+                self.next = self.first_decision(bar);
+                let (long, _) = flags.entries_at(decided);
+                self.position = self.enter(long, decided, bar)?;
+            } else {
+                self.next = to;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bar on which a decision at the close of `decided` fills.
+    fn fill_bar(&self, decided: usize) -> usize {
+        decided + usize::from(!self.job.market.at_close)
     }
 
     /// The first bar at whose close something can be decided after a fill on `fill_bar`: that bar itself, unless
@@ -131,18 +142,6 @@ impl Walker<'_> {
     fn raw_price(&self, fill_bar: usize) -> i64 {
         let bars = self.tape.bars;
         if self.job.market.at_close { bars.close()[fill_bar] } else { bars.open()[fill_bar] }
-    }
-
-    /// Asks for the price of an exit on `bar`, and of the entry that may follow it: they lie far apart in memory, and
-    /// waiting for them would cost more than all of a trade's arithmetic.
-    fn prefetch(&self, bar: usize) {
-        let bars = self.tape.bars;
-        let prices = if self.job.market.at_close { bars.close() } else { bars.open() };
-        simd::prefetch(prices, bar);
-        let next = self.job.flags.next(Holding::Nothing, bar, self.decisions);
-        if let Some(next) = next {
-            simd::prefetch(prices, next + 1);
-        }
     }
 
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
@@ -181,7 +180,8 @@ impl Walker<'_> {
         self.books.open(&held).ok_or_else(|| self.books.failure(bar))?;
         let liquidation = (!long).then(|| liquidation(self.books.cash, quantity)).flatten();
         let guard = Guard::new(long, price, levels, liquidation, gaps[2]);
-        Ok(Some(Position { held, guard }))
+        let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
+        Ok(Some(Position { held, guard, due: due.unwrap_or(usize::MAX) }))
     }
 
     fn refuse(&mut self, reason: RejectReason) -> Option<Position> {
@@ -189,47 +189,58 @@ impl Walker<'_> {
         None
     }
 
-    /// Follows `position` to its end and books that.
-    fn hold(&mut self, mut position: Position) -> Result<After, Failure> {
-        let end = self.end_of(&mut position);
-        let held = position.held;
-        let n_bars = self.tape.bars.len();
+    /// Follows `position` to its end and books that, or to the bar `to`.
+    fn hold(
+        &mut self,
+        mut position: Position,
+        flags: &Flags<'_>,
+        to: usize,
+    ) -> Result<(), Failure> {
+        let end = self.end_of(&mut position, flags, to);
+        let held = &position.held;
         match end {
-            End::Never => {
-                self.books.mark_held(&held, n_bars)?;
-                Ok(After::Open(held))
+            Some(End::Level(bar, price, reason)) => {
+                self.books.mark_held(held, bar)?;
+                self.close(held, bar, price, reason)?;
+                self.next = bar;
             }
-            End::Level(bar, price, reason) => {
-                self.books.mark_held(&held, bar)?;
-                self.close(&held, bar, price, reason)?;
-                Ok(After::Flat(bar))
+            Some(End::Time(bar)) => {
+                self.books.mark_held(held, bar)?;
+                self.close(held, bar, self.tape.bars.open()[bar], ExitReason::TimeStop)?;
+                self.next = bar;
             }
-            End::Time(bar) => {
-                self.books.mark_held(&held, bar)?;
-                self.close(&held, bar, self.tape.bars.open()[bar], ExitReason::TimeStop)?;
-                Ok(After::Flat(bar))
+            Some(End::Signal(decided)) => self.act_on_signal(held, decided, flags)?,
+            None => {
+                self.books.mark_held(held, to)?;
+                self.next = to;
+                self.position = Some(position);
             }
-            End::Signal(decided) => self.act_on_signal(&held, decided),
         }
+        Ok(())
     }
 
     /// Closes `held` at the market and makes the opposite entry, if that fired.
-    fn act_on_signal(&mut self, held: &Held, decided: usize) -> Result<After, Failure> {
-        let bar = decided + usize::from(!self.job.market.at_close);
-        self.prefetch(bar);
+    fn act_on_signal(
+        &mut self,
+        held: &Held,
+        decided: usize,
+        flags: &Flags<'_>,
+    ) -> Result<(), Failure> {
+        let bar = self.fill_bar(decided);
         self.books.mark_held(held, bar)?;
         let raw = self.raw_price(bar);
         // With fill = close the position is still held when the decision looks at equity.
         if self.job.market.at_close && self.books.equity(held, raw).is_none() {
             return Err(self.books.failure(bar));
         }
-        let own_exit = self.job.flags.exit_at(held.long, decided);
+        let own_exit = flags.exit_at(held.long, decided);
         let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
         self.close(held, bar, raw, reason)?;
-        let (long, short) = self.job.flags.entries_at(decided);
+        self.next = self.first_decision(bar);
+        let (long, short) = flags.entries_at(decided);
         let opposite = if held.long { short } else { long };
-        let reversed = if opposite { self.enter(!held.long, decided, bar)? } else { None };
-        Ok(reversed.map_or(After::Flat(self.first_decision(bar)), After::Reversed))
+        self.position = if opposite { self.enter(!held.long, decided, bar)? } else { None };
+        Ok(())
     }
 
     /// Closes at `raw`: a target as maker at its price, all else as taker with slippage.
@@ -251,28 +262,21 @@ impl Walker<'_> {
         booked.ok_or_else(|| self.books.failure(bar))
     }
 
-    /// Which comes first: a level inside a bar, the time stop or a signal.
-    fn end_of(&mut self, position: &mut Position) -> End {
-        let n_bars = self.tape.bars.len();
-        let held = &position.held;
-        let from = self.first_decision(held.bar);
-        let holding = if held.long { Holding::Long } else { Holding::Short };
-        let signal = self.job.flags.next(holding, from, self.decisions);
+    /// Which comes first in front of the bar `to`: a level inside a bar, the time stop or a signal, if any does.
+    fn end_of(&mut self, position: &mut Position, flags: &Flags<'_>, to: usize) -> Option<End> {
+        let holding = if position.held.long { Holding::Long } else { Holding::Short };
+        let signal = flags.next(holding, self.next, to.min(self.decisions));
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
-        let mut to = signal.map_or(n_bars, |bar| bar + 1);
-        let timed = self.job.time_stop_us.map(|us| self.tape.first_after(held.bar, us));
-        let timed = timed.filter(|&bar| bar < to);
-        to = timed.unwrap_or(to);
-        if position.guard.is_armed()
-            && let Some((bar, price, reason)) = self.level_hit(&mut position.guard, from, to)
-        {
-            return End::Level(bar, price, reason);
+        let end = signal.map_or(to, |bar| bar + 1);
+        let timed = Some(position.due).filter(|&bar| bar < end);
+        if position.guard.is_armed() {
+            let end = timed.unwrap_or(end);
+            if let Some((bar, price, reason)) = self.level_hit(&mut position.guard, self.next, end)
+            {
+                return Some(End::Level(bar, price, reason));
+            }
         }
-        match (timed, signal) {
-            (Some(bar), _) => End::Time(bar),
-            (None, Some(bar)) => End::Signal(bar),
-            (None, None) => End::Never,
-        }
+        timed.map(End::Time).or(signal.map(End::Signal))
     }
 
     /// The first bar of `[from, to)` in which a level acts, price and reason. Only bars that reach a level, or a new

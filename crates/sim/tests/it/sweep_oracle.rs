@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use sim::bars::{Bars, Columns};
 use sim::exact;
 use sim::expr::{Expr, Type};
-use sim::order::{ExitReason, RejectReason, Size};
+use sim::order::{ExitReason, RejectReason, Size, Trade};
 use sim::params::Params;
 use sim::rules::{Fill, Intrabar, Rules};
 use sim::signals::{Level, SignalRules};
@@ -211,6 +211,21 @@ fn swept(
     results.into_inner().unwrap()
 }
 
+fn listed(
+    bars: &Bars,
+    strategy: &SignalRules,
+    variants: &[Variant],
+    options: &Options<'_>,
+) -> Vec<Option<Result<Vec<Trade>, String>>> {
+    let results = Mutex::new(vec![None; variants.len()]);
+    sweep::trades(bars, strategy, variants, options, &|index, result| {
+        let result = result.map_err(|fault: Fault| fault.to_string());
+        assert!(results.lock().unwrap()[index].replace(result).is_none(), "twice: {index}");
+    })
+    .unwrap();
+    results.into_inner().unwrap()
+}
+
 fn check(case: u64, seen: &mut Seen) {
     let mut dice = Dice(case.wrapping_mul(0xD134_2543_DE82_EF95));
     let (bars, strategy, variants) = (bars(&mut dice), strategy(&mut dice), variants(&mut dice));
@@ -219,16 +234,17 @@ fn check(case: u64, seen: &mut Seen) {
     let threads = if case.is_multiple_of(16) { 2 } else { 1 };
     let options = Options { threads, tile, batch, ..Options::default() };
     let results = swept(&bars, &strategy, &variants, &options);
+    let lists = listed(&bars, &strategy, &variants, &options);
     seen.bars += bars.len();
     seen.ties += bars.close().windows(2).filter(|pair| pair[0] == pair[1]).count();
-    for (variant, result) in variants.iter().zip(results) {
+    for ((variant, result), trades) in variants.iter().zip(results).zip(lists) {
         variant.rules.check().unwrap();
         let mut signals = strategy.bind(&variant.params).unwrap();
         let run = sim::run(&bars, &mut signals, &variant.rules);
         let expected = run.as_ref().map(Outcome::from).map_err(ToString::to_string);
         let told = || format!("case {case}: {variant:?}\n{}", strategy.canonical());
-        let trades = sweep::trades(&bars, &strategy, variant).map_err(|fault| fault.to_string());
-        assert_eq!(trades, run.clone().map(|r| r.trades).map_err(|f| f.to_string()), "{}", told());
+        let list = run.as_ref().map(|run| run.trades.clone()).map_err(ToString::to_string);
+        assert_eq!(trades, Some(list), "{}", told());
         assert_eq!(result, Some(expected), "{}", told());
         let Ok(run) = run else {
             seen.failures += 1;

@@ -1,22 +1,25 @@
-//! Trades and daily equity of the best variants: each made again and saved in one transaction.
+//! Trades and daily equity of the best variants: made again side by side, each saved in one transaction.
 //! A variant that has them is left alone, so that this may be cut off and done again.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sim::DayMark;
 use sim::order::Trade;
-use sim::sweep::Variant;
+use sim::sweep::{Options, Variant};
 use store::Loaded;
 use store::sweeps::VariantRow;
 use strategies::Definition;
-use tokio::task::JoinSet;
 
 use super::judge;
 use super::work::Worker;
 use crate::args::sweep::{Trades, trades};
 use crate::fail::{Code, Fail};
+
+/// Variants whose trades are in memory at once.
+const TOGETHER: usize = 24;
 
 pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
     let begun = Instant::now();
@@ -49,54 +52,67 @@ async fn all(worker: &Arc<Worker>) -> Result<(), Fail> {
     }
 }
 
-/// As many at once as there are threads.
+/// Made and saved, some of one series at a time.
 async fn each(worker: &Arc<Worker>, rows: Vec<VariantRow>) -> Result<(), Fail> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let width = if worker.threads == 0 { cores } else { worker.threads };
-    let mut tasks = JoinSet::new();
-    for row in rows {
-        if tasks.len() >= width
-            && let Some(ended) = tasks.join_next().await
-        {
-            ended.map_err(|e| Fail::new(Code::Bug, e))??;
+    let series = |row: &VariantRow| worker.plan.space.place(row.idx).0;
+    for of_series in rows.chunk_by(|a, b| series(a) == series(b)) {
+        for together in of_series.chunks(TOGETHER) {
+            some(worker, together).await?;
         }
-        tasks.spawn(one(Arc::clone(worker), row));
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|e| Fail::new(Code::Bug, e))??;
     }
     Ok(())
 }
 
-async fn one(worker: Arc<Worker>, row: VariantRow) -> Result<(), Fail> {
-    if worker.stop.load(Ordering::Relaxed) {
-        let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
-        return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
-            .hint(format!("{hint} {}", worker.sweep.id)));
-    }
-    let (series, point) = worker.plan.space.place(row.idx);
+/// Rows of one series.
+async fn some(worker: &Arc<Worker>, rows: &[VariantRow]) -> Result<(), Fail> {
+    let places: Vec<_> = rows.iter().map(|row| worker.plan.space.place(row.idx)).collect();
+    let Some(&(series, _)) = places.first() else { return Ok(()) };
     let loaded = worker.loaded(series).await?;
-    let variant = worker.plan.space.grid().variant(point);
-    let definition = worker.plan.definition.clone();
-    let task = tokio::task::spawn_blocking(move || lists(&definition, &loaded, &variant));
-    let (trades, daily) = task.await.map_err(|e| Fail::new(Code::Bug, e))??;
-    worker.patiently(|| worker.store.keep_trades(row.id, &row.symbol, &trades, &daily)).await
+    let grid = worker.plan.space.grid();
+    let variants: Vec<Variant> = places.iter().map(|&(_, point)| grid.variant(point)).collect();
+    let (definition, threads) = (worker.plan.definition.clone(), worker.threads);
+    let made = move || lists(&definition, &loaded, &variants, threads);
+    let made = tokio::task::spawn_blocking(made).await.map_err(|e| Fail::new(Code::Bug, e))??;
+    for (row, (trades, daily)) in rows.iter().zip(made) {
+        if worker.stop.load(Ordering::Relaxed) {
+            let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
+            return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
+                .hint(format!("{hint} {}", worker.sweep.id)));
+        }
+        let save = || worker.store.keep_trades(row.id, &row.symbol, &trades, &daily);
+        worker.patiently(save).await?;
+    }
+    Ok(())
 }
 
-/// Trades and daily equity of a variant: the kernel's trades, and the marks that follow from them; by the reference
+/// Trades and daily equity of each variant: the kernel's trades, and the marks that follow from them; by the reference
 /// loop what is written in Rust.
 fn lists(
     definition: &Definition,
     loaded: &Loaded,
-    variant: &Variant,
-) -> Result<(Vec<Trade>, Vec<DayMark>), Fail> {
+    variants: &[Variant],
+    threads: usize,
+) -> Result<Vec<(Vec<Trade>, Vec<DayMark>)>, Fail> {
     let bug = |e: anyhow::Error| Fail::new(Code::Bug, e);
-    if let Some(rules) = definition.signal_rules() {
-        let trades = sim::sweep::trades(&loaded.bars, rules, variant).map_err(|e| bug(e.into()))?;
-        let daily = sim::days(&loaded.bars, &variant.rules, &trades);
-        return Ok((trades, daily));
-    }
-    let mut strategy = definition.build(&variant.params)?;
-    let run = sim::run(&loaded.bars, &mut *strategy, &variant.rules).map_err(|e| bug(e.into()))?;
-    Ok((run.trades, run.daily))
+    let bars = &loaded.bars;
+    let Some(rules) = definition.signal_rules() else {
+        let run = |variant: &Variant| {
+            let mut strategy = definition.build(&variant.params)?;
+            let run = sim::run(bars, &mut *strategy, &variant.rules).map_err(|e| bug(e.into()))?;
+            Ok((run.trades, run.daily))
+        };
+        return variants.iter().map(run).collect();
+    };
+    let made = Mutex::new(BTreeMap::new());
+    let options = Options { threads, ..Options::default() };
+    sim::sweep::trades(bars, rules, variants, &options, &|at, trades| {
+        let listed = trades.map(|trades| {
+            let daily = sim::days(bars, &variants[at].rules, &trades);
+            (trades, daily)
+        });
+        made.lock().unwrap_or_else(PoisonError::into_inner).insert(at, listed);
+    })
+    .map_err(|e| bug(e.into()))?;
+    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    made.into_values().map(|listed| listed.map_err(|fault| bug(fault.into()))).collect()
 }
