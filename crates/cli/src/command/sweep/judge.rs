@@ -85,12 +85,25 @@ pub(crate) async fn each(
     sweep: i64,
     mut see: impl FnMut(VariantRow),
 ) -> Result<(), Fail> {
+    pages(store, sweep, |rows| {
+        rows.into_iter().for_each(&mut see);
+        Ok(())
+    })
+    .await
+}
+
+/// The same a page at a time, until `see` fails.
+pub(crate) async fn pages(
+    store: &Store,
+    sweep: i64,
+    mut see: impl FnMut(Vec<VariantRow>) -> Result<(), Fail>,
+) -> Result<(), Fail> {
     let (mut from, never) = (0, AtomicBool::new(false));
     loop {
         let rows = patiently(store, &never, || store.variants(sweep, from, PAGE)).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         from = last.idx + 1;
-        rows.into_iter().for_each(&mut see);
+        see(rows)?;
     }
 }
 
