@@ -114,12 +114,17 @@ fn every_backend_gives_the_same_answers() {
 
 // ---- What SQL reads ----
 
-/// Rows of fields as text, NULL as the empty text; `None` where there is no client to ask with.
 fn sql(backend: &Backend, query: &str) -> Option<Vec<Vec<String>>> {
-    let text = match backend.url.strip_prefix("sqlite:") {
-        None => psql(&backend.url, query),
+    sql_at(&backend.url, query)
+}
+
+/// Rows of fields as text, NULL as the empty text; `None` where there is no client to ask with.
+pub(crate) fn sql_at(url: &str, query: &str) -> Option<Vec<Vec<String>>> {
+    let text = match url.strip_prefix("sqlite:") {
+        None => psql(url, query),
         Some(file) => {
-            let output = match Command::new("sqlite3").args(["-batch", file, query]).output() {
+            let args = ["-batch", "-cmd", ".timeout 10000", file, query];
+            let output = match Command::new("sqlite3").args(args).output() {
                 Ok(output) => output,
                 Err(error) => {
                     eprintln!("SKIPPED plain SQL on sqlite: no sqlite3 ({error})");

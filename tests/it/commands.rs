@@ -56,6 +56,29 @@ fn bars_go_in_and_a_result_comes_out() {
 }
 
 #[test]
+fn results_are_found_marked_compared_and_made_again() {
+    let shell = with_bars();
+    shell.ok(RUN);
+    shell.ok("run sma_cross --set fast=5 --set slow=8 --to 2024-03-06 --fee-bps 2 --tag try");
+    assert_snapshot!(pages(
+        &shell,
+        [
+            "list --sort total_return --ascending --where total_trades>0",
+            "list --sort total_return/max_drawdown --tag try",
+            "list --where sharp>1",
+            "list --sort close",
+            "list --ascending",
+            "tag 1 2 --add good --remove try",
+            "tag 3",
+            "notes 2 why",
+            "notes 2",
+            "notes 1",
+        ]
+    ));
+    assert_snapshot!(pages(&shell, ["compare 1 2", "compare 1", "reproduce 1", "reproduce 3"]));
+}
+
+#[test]
 fn a_coarser_timeframe_is_made_from_a_finer_one() {
     let shell = with_bars();
     assert_snapshot!(
@@ -395,6 +418,10 @@ fn the_first_file_stays_when_the_second_is_refused() {
         (held[0]["symbol"].as_str(), held.as_array().map(Vec::len)),
         (Some("BTCUSDT"), Some(1))
     );
+    let said = shell.run("import BTCUSDT-1h.csv BAD-1h.csv --json");
+    let files: Value = serde_json::from_str(&said.stdout).expect("what was imported is told");
+    assert_eq!((said.code, files["files"].as_array().map(Vec::len)), (Some(3), Some(1)));
+    assert_eq!(files["files"][0]["bars"], 240);
 }
 
 // ---- Databases that are not as they should be ----
@@ -526,6 +553,9 @@ fn json_is_one_document_whatever_the_command() {
         "run sma_cross --set fast=3 --json",
         "list --json",
         "show 1 --json",
+        "tag 1 --add a --json",
+        "notes 1 --json",
+        "reproduce 1 --json",
         "trades 1 --json",
         "trades 1 -o t.csv --json",
         "data export --symbol BTCUSDT --timeframe 1h -o b.csv --json",

@@ -6,8 +6,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use store::Store;
 
+use crate::backends::sql_at;
+use crate::market::Random;
 use crate::servers::{Backend, backends};
+use crate::shell::block_on;
 
 /// SIGKILLs of the sweep that is killed most, and how many of them between its first and its last committed block.
 const KILLS: usize = 50;
@@ -15,7 +19,9 @@ const KILLS_BETWEEN: usize = 30;
 /// 19 values of each of three dimensions, of which `fast < slow` leaves 171 × 19.
 const GRID: [&str; 6] =
     ["--param", "fast=2..20", "--param", "slow=2..20", "--param", "fee_bps=0..18"];
-const VARIANTS: usize = 171 * 19;
+/// 171 × 2 for the sweep that is killed most: a variant a block, each a transaction.
+const SMALL: [&str; 6] =
+    ["--param", "fast=2..20", "--param", "slow=2..20", "--param", "fee_bps=0,10"];
 
 fn command(url: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backtest"));
@@ -104,8 +110,12 @@ fn number(value: &Value, name: &str) -> i64 {
 
 /// The arguments of the sweep that most tests run, with `more` of their own.
 fn sweep_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    sweep_args_of(&GRID, more)
+}
+
+fn sweep_args_of<'a>(grid: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["sweep", "sma_cross", "--symbol", "RANDOM", "--timeframe", "1m"];
-    args.extend(GRID);
+    args.extend(grid);
     args.extend(["-j", "1", "--warmup", "0", "--if-exists", "resume"]);
     args.extend(more);
     args
@@ -126,13 +136,20 @@ fn kept_trades(url: &str, sweep: i64) -> Vec<(u64, usize)> {
 }
 
 /// The same sweep, undisturbed, in a database of its own.
-fn undisturbed(minutes: usize) -> (BTreeMap<u64, String>, Vec<(u64, usize)>) {
+fn undisturbed(minutes: usize) -> Undisturbed {
+    undisturbed_of(&GRID, minutes, 171 * 19)
+}
+
+/// Variants by index, and of the best how many trades they have.
+type Undisturbed = (BTreeMap<u64, String>, Vec<(u64, usize)>);
+
+fn undisturbed_of(grid: &[&str], minutes: usize, n_variants: usize) -> Undisturbed {
     let dir = tempfile::TempDir::new().expect("a directory");
     let url = format!("sqlite:{}", dir.path().join("whole.db").display());
     import(&url, "RANDOM", minutes);
-    good(&url, &sweep_args(&["--trades", "top=5"]));
+    good(&url, &sweep_args_of(grid, &["--trades", "top=5"]));
     let rows = variants(&url, 1);
-    assert_eq!(rows.len(), VARIANTS);
+    assert_eq!(rows.len(), n_variants);
     (rows, kept_trades(&url, 1))
 }
 
@@ -144,20 +161,6 @@ fn spawn(url: &str, args: &[&str]) -> Child {
         .expect("the binary that was just built can be started")
 }
 
-/// Waits for it at most `limit`, and kills it then; whether it ended by itself.
-fn ends_within(child: &mut Child, limit: Duration) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < limit {
-        if child.try_wait().expect("our child").is_some() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().expect("our child");
-    child.wait().expect("our child");
-    false
-}
-
 /// Blocks saved so far, and how many there are; before the sweep is written down, none of one.
 fn blocks(url: &str) -> (i64, i64) {
     let output = run(url, &["sweep", "status", "1", "--json"]);
@@ -165,45 +168,145 @@ fn blocks(url: &str) -> (i64, i64) {
         .map_or((0, 1), |s| (number(&s, "blocks_done"), number(&s, "blocks")))
 }
 
-/// Kills workers of one sweep again and again, each a little further on than the one before and at a moment of its
-/// own, then lets one finish.
+/// Blocks saved so far, and how many there are, asked without a process, so that no moment is missed.
+fn saved(store: &Store) -> (i64, i64) {
+    let sweep = block_on(store.sweep(1)).expect("it can be read");
+    sweep.map_or((0, i64::MAX), |s| (s.n_blocks_done, s.n_blocks))
+}
+
+/// Kills a worker somewhere within the block after its second one: at another moment of its work each time.
+fn kill_within_a_block(store: &Store, child: &mut Child, random: &mut Random) {
+    let before = saved(store).0;
+    let mut when_saved = |blocks| {
+        while saved(store).0 < before + blocks {
+            let ended = child.try_wait().expect("our child");
+            assert!(ended.is_none(), "{ended:?} before it was killed");
+        }
+        Instant::now()
+    };
+    let first = when_saved(1);
+    let second = when_saved(2);
+    let hundredths = u32::try_from(random.below(100)).expect("small");
+    std::thread::sleep((second - first) * hundredths / 100);
+    child.kill().expect("our child");
+}
+
+/// Kills workers of one sweep again and again, then lets one finish. Every tenth dies sooner, perhaps before it has
+/// read anything. The store is closed before the next one begins, so that it finds the files as the dead one left them.
+fn killed_fifty_times(backend: &Backend, minutes: usize, (rows, trades): &Undisturbed) {
+    prepare(backend, minutes);
+    let args = sweep_args_of(&SMALL, &["--trades", "top=5", "--block", "1"]);
+    let mut random = Random::new(50);
+    let mut between = 0;
+    for kill in 0..KILLS {
+        let mut child = spawn(&backend.url, &args);
+        if kill % 10 == 0 {
+            std::thread::sleep(Duration::from_millis(random.below(60)));
+            child.kill().expect("our child");
+        }
+        let store = block_on(Store::open(&backend.url)).expect("it opens");
+        if kill % 10 != 0 {
+            kill_within_a_block(&store, &mut child, &mut random);
+        }
+        child.wait().expect("our child");
+        let (done, all) = saved(&store);
+        block_on(store.close());
+        assert!(done < all, "{}: all was done after {kill} kills", backend.name);
+        between += usize::from(done > 0);
+    }
+    eprintln!(
+        "{}: {KILLS} SIGKILLs, {between} of them between the first and the last committed block",
+        backend.name
+    );
+    assert!(between >= KILLS_BETWEEN);
+    good(&backend.url, &args);
+    assert_eq!(status(&backend.url, 1)["status"], "COMPLETED");
+    assert_eq!(&variants(&backend.url, 1), rows, "{}", backend.name);
+    assert_eq!(&kept_trades(&backend.url, 1), trades, "{}", backend.name);
+}
+
 #[test]
 fn a_sweep_killed_fifty_times_has_every_variant_once() {
+    const MINUTES: usize = 3_000;
+    let undisturbed = undisturbed_of(&SMALL, MINUTES, 171 * 2);
+    // At once: most of the time each waits for its own server.
+    std::thread::scope(|scope| {
+        for backend in backends() {
+            let undisturbed = &undisturbed;
+            scope.spawn(move || killed_fifty_times(&backend, MINUTES, undisturbed));
+        }
+    });
+}
+
+/// A worker that `stop` stops once it has saved something: it saves what it has begun, says how to go on, and whoever
+/// goes on ends with the rows of an undisturbed run. `state` is the sweep's meanwhile.
+fn stopped(state: &str, stop: impl Fn(&Backend, &Child)) {
     const MINUTES: usize = 3_000;
     let (rows, trades) = undisturbed(MINUTES);
     for backend in backends() {
         prepare(&backend, MINUTES);
-        let args = sweep_args(&["--trades", "top=5", "--block", "1"]);
-        let (mut kills, mut between) = (0, 0);
-        while kills < KILLS {
-            let mut child = spawn(&backend.url, &args);
-            let due = 0.85 * kills as f64 / KILLS as f64;
-            let far = || {
-                let (done, all) = blocks(&backend.url);
-                done as f64 / all as f64
-            };
-            while far() < due {
-                let ended = child.try_wait().expect("our child");
-                assert!(ended.is_none(), "{}: {ended:?} before it was killed", backend.name);
-            }
-            let patience = Duration::from_millis(5 + kills as u64 * 7 % 40);
-            assert!(!ends_within(&mut child, patience), "{}: it ended too soon", backend.name);
-            kills += 1;
-            let (done, all) = blocks(&backend.url);
-            assert!(done < all, "{}: all was done after {kills} kills", backend.name);
-            between += usize::from(done > 0);
+        let url = &backend.url;
+        let mut child = command(url, &sweep_args(&["--trades", "top=5", "--block", "64"]))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary that was just built can be started");
+        let open = |owner: &str| {
+            let query = format!(
+                "SELECT block FROM sweep_blocks WHERE completed_at IS NULL AND owner {owner}"
+            );
+            sql_at(url, &query).map(|blocks| blocks.concat())
+        };
+        let mut in_flight = Vec::new();
+        while blocks(url).0 == 0 || in_flight.is_empty() {
+            assert!(child.try_wait().expect("our child").is_none(), "it ended too soon");
+            // Without a client to ask with there is nothing to see in flight.
+            let Some(taken) = open("IS NOT NULL") else { break };
+            in_flight = taken;
         }
-        eprintln!(
-            "{}: {kills} SIGKILLs, {between} of them between the first and the last committed block",
-            backend.name
-        );
-        assert!(between >= KILLS_BETWEEN);
-        good(&backend.url, &args);
-        let state = status(&backend.url, 1);
-        assert_eq!(state["status"], "COMPLETED");
-        assert_eq!(variants(&backend.url, 1), rows, "{}", backend.name);
-        assert_eq!(kept_trades(&backend.url, 1), trades, "{}", backend.name);
+        stop(&backend, &child);
+        let ended = child.wait_with_output().expect("our child");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{}: {said}", backend.name);
+        assert!(said.contains("go on with: backtest sweep resume 1"), "{said}");
+        let now = status(url, 1);
+        assert_eq!(now["status"], state);
+        let saved = number(&now, "completed");
+        assert!(0 < saved && saved < 171 * 19, "{}: {saved} variants are saved", backend.name);
+        let thousands =
+            format!("stopped; {} of 3,249 variants are saved as sweep 1", grouped(saved));
+        assert!(said.contains(&thousands), "{thousands}: {said}");
+        if let (Some(left), Some(taken)) = (open("IS NULL"), open("IS NOT NULL")) {
+            assert_eq!(taken, [""; 0], "nobody has a block any more");
+            assert!(in_flight.iter().all(|block| !left.contains(block)), "{in_flight:?} was saved");
+        }
+        good(url, &["sweep", "resume", "1"]);
+        assert_eq!(status(url, 1)["status"], "COMPLETED");
+        assert_eq!(variants(url, 1), rows, "{}", backend.name);
+        assert_eq!(kept_trades(url, 1), trades, "{}", backend.name);
     }
+}
+
+fn grouped(n: i64) -> String {
+    if n < 1_000 { n.to_string() } else { format!("{},{:03}", n / 1_000, n % 1_000) }
+}
+
+#[test]
+fn ctrl_c_saves_what_is_in_flight_and_says_how_to_go_on() {
+    stopped("STOPPED", |_, child| {
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
+        assert!(sent.success());
+    });
+}
+
+#[test]
+fn a_cancelled_sweep_stops_its_worker_until_it_is_resumed() {
+    stopped("CANCELLED", |backend, _| {
+        let said = good(&backend.url, &["sweep", "cancel", "1"]);
+        assert_eq!(said, "sweep 1 is cancelled; its workers stop after their blocks\n");
+        assert_eq!(good(&backend.url, &["sweep", "cancel", "1"]), "sweep 1 does not run\n");
+    });
 }
 
 #[test]
@@ -277,22 +380,27 @@ fn a_sweep_outlives_connections_that_are_cut() {
 }
 
 /// A PostgreSQL server of this test alone, since it is restarted under its clients. Stopped and deleted when dropped.
-struct OwnServer {
+pub(crate) struct OwnServer {
     home: String,
     port: u32,
 }
 
+/// A port that nothing listens on just now.
+fn free_port() -> u32 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    listener.local_addr().expect("it is bound").port().into()
+}
+
 impl OwnServer {
     /// `None`, with a line on stderr, where tests have no server.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let given = std::env::var("TEST_POSTGRES_URL").is_ok_and(|url| !url.is_empty());
         if !given || std::env::var("BACKTEST_SKIP_SERVERS").is_ok_and(|skip| skip == "1") {
             eprintln!("SKIPPED: no TEST_POSTGRES_URL, so no server of its own either");
             return None;
         }
         let home = Self::server(&["mktemp", "-d", "/var/tmp/backtest-restart.XXXXXX"]);
-        let server =
-            Self { home: home.trim().to_owned(), port: 20_000 + std::process::id() % 12_000 };
+        let server = Self { home: home.trim().to_owned(), port: free_port() };
         let data = server.data();
         Self::server(&["initdb", "-D", &data, "-U", "postgres", "-A", "trust", "--no-sync"]);
         server.control("start");
@@ -303,11 +411,11 @@ impl OwnServer {
         format!("{}/data", self.home)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn control(&self, what: &str) {
+    pub(crate) fn control(&self, what: &str) {
         let options = format!("-p {} -h 127.0.0.1 -k ''", self.port);
         let log = format!("{}/log", self.home);
         let data = self.data();

@@ -24,7 +24,7 @@ mod table;
 mod tests;
 
 pub use out::Target;
-pub use table::{TableColumn, TableFormat, Values, write_table};
+pub use table::{TableColumn, TableFormat, TableWriter, Values, write_table};
 
 use out::{Lent, Out};
 use table::decimal_text;

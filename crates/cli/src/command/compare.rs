@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-use store::{EquityRow, RunDetail, Store, TradeRow};
+use store::{EquityRow, Results, RunDetail, Store, TradeRow};
 use strategies::Definition;
 
 use crate::args::Global;
@@ -60,7 +60,10 @@ fn metrics(sides: &[Side]) -> Vec<Line<Decimal>> {
     let results = || sides.iter().map(|side| side.detail.row.results.as_ref());
     let mut lines: Vec<Line<Decimal>> = METRICS
         .iter()
-        .map(|&name| (name.to_owned(), results().map(|r| metric(r?, name)).collect()))
+        .map(|&name| {
+            let value = |r: Option<&Results>| Some(metric(r?, name)?.normalize());
+            (name.to_owned(), results().map(value).collect())
+        })
         .collect();
     let more = |side: &Side| -> Map<String, Value> {
         let all = side.detail.row.results.as_ref().and_then(|r| r.metrics.as_ref()?.as_object());
@@ -81,7 +84,8 @@ fn metrics(sides: &[Side]) -> Vec<Line<Decimal>> {
 
 fn decimal(value: &Value) -> Option<Decimal> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.parse().or_else(|_| Decimal::from_scientific(&text)).ok()
+    let value = text.parse().or_else(|_| Decimal::from_scientific(&text));
+    value.ok().map(|value: Decimal| value.normalize())
 }
 
 /// What the results were made from, where it is not the same for all.
@@ -105,14 +109,15 @@ fn facts(detail: &RunDetail) -> BTreeMap<String, String> {
         sim::identity::short_hash(&canonical.unwrap_or_else(|_| file.to_string()))
     });
     let metrics = row.results.as_ref().and_then(|r| r.metrics.as_ref());
-    let warmup = metrics.and_then(|m| m.pointer("/data/warmup_bars")).map(Value::to_string);
+    let of_sweep = || origin::series(detail)?.get("n_warmup");
+    let warmup = metrics.and_then(|m| m.pointer("/data/warmup_bars")).or_else(of_sweep);
     let own = [
         ("data: fingerprint", detail.fingerprint.as_deref().map(short)),
         ("data: from", Some(when::show(row.start_us))),
         ("data: symbol", Some(row.symbols.join(" "))),
         ("data: timeframe", Some(row.timeframes.join(" "))),
         ("data: to", Some(when::show(row.end_us))),
-        ("data: warm-up bars", warmup),
+        ("data: warm-up bars", warmup.map(Value::to_string)),
         ("engine version", detail.engine_version.clone()),
         ("strategy", row.strategy.clone()),
         ("strategy: its rules", rules),

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use store::export::{TableColumn, TableFormat, Target, Values, write_table};
 use store::{Results, RunDetail, RunRow, Store, TradeRow};
 
-use crate::args::{Global, TradeFormat, Trades};
+use crate::args::Global;
+use crate::args::kept::{TradeFormat, Trades};
 use crate::fail::Fail;
 use crate::report::{self, Heading};
 use crate::table::{count, table};

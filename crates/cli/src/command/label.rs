@@ -3,7 +3,8 @@
 use serde_json::json;
 use store::Store;
 
-use crate::args::{Global, Notes, Tag};
+use crate::args::Global;
+use crate::args::kept::{Notes, Tag};
 use crate::command::kept::detail;
 use crate::fail::Fail;
 use crate::talk;

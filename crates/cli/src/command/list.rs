@@ -8,7 +8,8 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
 use store::{ListFilter, RunRow, Store};
 
-use crate::args::{Global, List};
+use crate::args::Global;
+use crate::args::kept::{List, Status};
 use crate::command::kept::{params, row_json};
 use crate::command::metric::{OverMetrics, metric};
 use crate::fail::Fail;
@@ -31,7 +32,7 @@ pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(
         symbol: args.symbol,
         timeframe: args.timeframe.map(|timeframe| timeframe.to_string()),
         tags: args.tags,
-        status: args.status.map(|status| status.word()),
+        status: args.status.map(Status::word),
         created_from_us: args.since,
         created_to_us: args.until,
         limit: all_pass.then_some(limit),

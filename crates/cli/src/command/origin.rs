@@ -96,6 +96,16 @@ pub(crate) fn file(detail: &RunDetail) -> Option<&Value> {
     of_sweep.or(of_run).or(detail.strategy_parameters.as_ref())
 }
 
+/// Of a variant the bars that it was run on, as its sweep holds them.
+pub(crate) fn series(detail: &RunDetail) -> Option<&Value> {
+    let row = &detail.row;
+    let is = |series: &Value, name: &str, list: &[String]| {
+        series.get(name).and_then(Value::as_str) == list.first().map(String::as_str)
+    };
+    let all = detail.sweep_definition.as_ref()?.get("series")?.as_array()?;
+    all.iter().find(|s| is(s, "symbol", &row.symbols) && is(s, "timeframe", &row.timeframes))
+}
+
 /// Every parameter of the strategy with its value as text; of a variant also those that its sweep fixed.
 pub(crate) fn parameters(detail: &RunDetail) -> BTreeMap<String, String> {
     let fixed = detail.sweep_definition.as_ref().and_then(|d| d.get("params"));

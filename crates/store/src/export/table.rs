@@ -152,39 +152,121 @@ pub fn write_table(
     format: TableFormat,
     columns: Vec<TableColumn>,
 ) -> Result<(), ExportError> {
-    let name = target.name();
-    let rows = columns.first().map_or(0, |c| c.values.len());
-    if let Some(odd) = columns.iter().find(|c| c.values.len() != rows) {
-        let what = format!("column `{}` has {} rows, not {rows}", odd.name, odd.values.len());
-        return Err(ExportError::Form { target: name, what });
-    }
-    let io = |e| ExportError::io(&name, e);
-    let binary = match format {
-        TableFormat::Csv => {
-            let mut out = target.open()?;
-            write_csv(&columns, rows, &mut out).map_err(io)?;
-            return out.finish().map_err(io);
-        }
-        TableFormat::Json => {
-            let mut out = target.open()?;
-            write_json(&columns, rows, &mut out).map_err(io)?;
-            return out.finish().map_err(io);
-        }
-        TableFormat::Parquet => Format::Parquet,
-        TableFormat::Ipc => Format::Ipc,
-    };
-    let form = |e| ExportError::form(&name, &e);
-    let frame = frame(columns).map_err(form)?;
-    let lent = Lent::new(target.open()?);
-    let mut writer = Writer::binary(lent.clone(), binary, frame.schema()).map_err(form)?;
-    writer.write_frame(&frame).map_err(form)?;
-    writer.close().map_err(form)?;
-    lent.finish().map_err(io)
+    let mut writer = TableWriter::to(target, format)?;
+    writer.write(columns)?;
+    writer.finish()
 }
 
-fn write_csv(columns: &[TableColumn], rows: usize, out: &mut Out) -> io::Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(columns.iter().map(|c| &c.name))?;
+/// Writes a table a page at a time, so that only a page is held in memory; nothing stands under the target's name
+/// until [`Self::finish`].
+pub struct TableWriter {
+    name: String,
+    /// Names of the columns, once a page has said them.
+    header: Option<Vec<String>>,
+    form: Form,
+}
+
+enum Form {
+    Csv(Box<csv::Writer<Out>>),
+    Json { out: Out, is_begun: bool },
+    Binary { lent: Lent, format: Format, writer: Option<Box<Writer>> },
+}
+
+impl TableWriter {
+    /// Begins to write to a file or to a stream.
+    ///
+    /// # Errors
+    /// When nothing can be written there.
+    pub fn to(target: Target, format: TableFormat) -> Result<Self, ExportError> {
+        let (name, out) = (target.name(), target.open()?);
+        let binary = |out, format| Form::Binary { lent: Lent::new(out), format, writer: None };
+        let form = match format {
+            TableFormat::Parquet => binary(out, Format::Parquet),
+            TableFormat::Ipc => binary(out, Format::Ipc),
+            TableFormat::Csv => Form::Csv(Box::new(csv::Writer::from_writer(out))),
+            TableFormat::Json => Form::Json { out, is_begun: false },
+        };
+        Ok(Self { name, header: None, form })
+    }
+
+    /// Writes the rows of `columns`, which have the same names in every page; the first page may have no rows.
+    ///
+    /// # Errors
+    /// When the columns differ in length or from those of the page before, or the target cannot be written.
+    pub fn write(&mut self, columns: Vec<TableColumn>) -> Result<(), ExportError> {
+        let rows = columns.first().map_or(0, |c| c.values.len());
+        let form = |what| ExportError::Form { target: self.name.clone(), what };
+        if let Some(odd) = columns.iter().find(|c| c.values.len() != rows) {
+            let given = odd.values.len();
+            return Err(form(format!("column `{}` has {given} rows, not {rows}", odd.name)));
+        }
+        let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+        let is_first = self.header.is_none();
+        let header = self.header.get_or_insert_with(|| names.clone());
+        if *header != names {
+            let message = format!("columns `{}` after `{}`", names.join(","), header.join(","));
+            return Err(form(message));
+        }
+        let io = |e| ExportError::io(&self.name, e);
+        match &mut self.form {
+            Form::Csv(csv) => write_csv(&columns, rows, csv, is_first).map_err(io),
+            Form::Json { out, is_begun } => write_json(&columns, rows, out, is_begun).map_err(io),
+            Form::Binary { lent, format, writer } => {
+                let written = write_frame(columns, lent, *format, writer);
+                written.map_err(|e| ExportError::form(&self.name, &e))
+            }
+        }
+    }
+
+    /// Writes what is left and puts the whole file in its place.
+    ///
+    /// # Errors
+    /// When the target cannot be written; then nothing stands under its name that did not before.
+    pub fn finish(self) -> Result<(), ExportError> {
+        let io = |e| ExportError::io(&self.name, e);
+        match self.form {
+            Form::Csv(csv) => {
+                let out = csv.into_inner().map_err(|e| io(e.into_error()))?;
+                out.finish().map_err(io)
+            }
+            Form::Json { mut out, is_begun } => {
+                let end: &[u8] = if is_begun { b"\n]\n" } else { b"[\n]\n" };
+                out.write_all(end).and_then(|()| out.finish()).map_err(io)
+            }
+            Form::Binary { lent, writer, .. } => {
+                let closed = writer.map_or(Ok(()), |mut writer| writer.close());
+                closed.map_err(|e| ExportError::form(&self.name, &e))?;
+                lent.finish().map_err(io)
+            }
+        }
+    }
+}
+
+fn write_frame(
+    columns: Vec<TableColumn>,
+    lent: &Lent,
+    format: Format,
+    writer: &mut Option<Box<Writer>>,
+) -> PolarsResult<()> {
+    let frame = frame(columns)?;
+    if writer.is_none() {
+        *writer = Some(Box::new(Writer::binary(lent.clone(), format, frame.schema())?));
+    }
+    match writer {
+        Some(writer) if frame.height() > 0 => writer.write_frame(&frame),
+        _ => Ok(()),
+    }
+}
+
+fn write_csv(
+    columns: &[TableColumn],
+    rows: usize,
+    csv: &mut csv::Writer<Out>,
+    is_first: bool,
+) -> io::Result<()> {
+    if is_first {
+        csv.write_record(columns.iter().map(|c| &c.name))?;
+    }
     let mut field = Vec::new();
     for i in 0..rows {
         for column in columns {
@@ -197,12 +279,17 @@ fn write_csv(columns: &[TableColumn], rows: usize, out: &mut Out) -> io::Result<
     csv.flush()
 }
 
-fn write_json(columns: &[TableColumn], rows: usize, out: &mut Out) -> io::Result<()> {
+fn write_json(
+    columns: &[TableColumn],
+    rows: usize,
+    out: &mut Out,
+    is_begun: &mut bool,
+) -> io::Result<()> {
     let (mut line, mut field) = (Vec::new(), Vec::new());
-    out.write_all(b"[")?;
     for i in 0..rows {
         line.clear();
-        line.extend_from_slice(if i == 0 { b"\n{" } else { b",\n{" });
+        line.extend_from_slice(if *is_begun { b",\n{" } else { b"[\n{" });
+        *is_begun = true;
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 line.push(b',');
@@ -221,5 +308,5 @@ fn write_json(columns: &[TableColumn], rows: usize, out: &mut Out) -> io::Result
         line.push(b'}');
         out.write_all(&line)?;
     }
-    out.write_all(b"\n]\n")
+    Ok(())
 }

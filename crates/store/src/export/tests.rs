@@ -171,6 +171,64 @@ fn tables_as_frames() {
     assert!(error.to_string().ends_with("column `pnl` has 1 rows, not 3"), "{error}");
 }
 
+/// The first `n` rows, or those from there on.
+fn page(rest: bool, n: usize) -> Vec<TableColumn> {
+    fn cut<T: Clone>(all: &[T], rest: bool, n: usize) -> Vec<T> {
+        if rest { all[n..].to_vec() } else { all[..n].to_vec() }
+    }
+    let cut_column = |column: TableColumn| {
+        let values = match column.values {
+            Values::Text(v) => Values::Text(cut(&v, rest, n)),
+            Values::Count(v) => Values::Count(cut(&v, rest, n)),
+            Values::Integer(v) => Values::Integer(cut(&v, rest, n)),
+            Values::Decimal(v) => Values::Decimal(cut(&v, rest, n)),
+            Values::Number(v) => Values::Number(cut(&v, rest, n)),
+            Values::Time(v) => Values::Time(cut(&v, rest, n)),
+        };
+        TableColumn { name: column.name, values }
+    };
+    columns().into_iter().map(cut_column).collect()
+}
+
+#[test]
+fn pages_of_a_table_make_the_whole_table() {
+    use polars::prelude::{IpcReader, ParquetReader, SerReader as _};
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, paged) = (dir.path().join("whole"), dir.path().join("paged"));
+    let forms = [TableFormat::Csv, TableFormat::Json, TableFormat::Parquet, TableFormat::Ipc];
+    for form in forms {
+        write_table(Target::from(&*whole), form, columns()).unwrap();
+        let mut writer = TableWriter::to(Target::from(&*paged), form).unwrap();
+        for part in [page(false, 0), page(false, 1), page(true, 1)] {
+            writer.write(part).unwrap();
+        }
+        let mut odd = page(false, 1);
+        odd[0].name = "other".to_owned();
+        assert!(writer.write(odd).unwrap_err().to_string().contains("columns `other,"));
+        assert!(!paged.exists() || form != TableFormat::Csv, "not there before it is whole");
+        writer.finish().unwrap();
+        let open = |path| std::fs::File::open(path).unwrap();
+        let expected = table::frame(columns()).unwrap();
+        match form {
+            TableFormat::Parquet => {
+                let frame = ParquetReader::new(open(&paged)).finish().unwrap();
+                assert!(frame.equals_missing(&expected));
+            }
+            TableFormat::Ipc => {
+                let frame = IpcReader::new(open(&paged)).finish().unwrap();
+                assert!(frame.equals_missing(&expected));
+            }
+            _ => assert_eq!(std::fs::read(&paged).unwrap(), std::fs::read(&whole).unwrap()),
+        }
+        // A table without rows has its columns still.
+        write_table(Target::from(&*paged), form, page(false, 0)).unwrap();
+        if form == TableFormat::Parquet {
+            let frame = ParquetReader::new(open(&paged)).finish().unwrap();
+            assert_eq!((frame.height(), frame.width()), (0, columns().len()));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

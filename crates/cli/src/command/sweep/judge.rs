@@ -92,18 +92,18 @@ impl Judge {
     }
 }
 
-/// Shows every variant of a sweep to `see`, by index, a page of rows in memory at a time.
-pub(crate) async fn each(
+/// Shows every variant of a sweep to `see`, by index, a page of rows at a time, until it fails.
+pub(crate) async fn pages(
     store: &Store,
     sweep: i64,
-    mut see: impl FnMut(VariantRow),
+    mut see: impl FnMut(Vec<VariantRow>) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
     let (mut from, never) = (0, AtomicBool::new(false));
     loop {
         let rows = patiently(store, &never, || store.variants(sweep, from, PAGE)).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         from = last.idx + 1;
-        rows.into_iter().for_each(&mut see);
+        see(rows)?;
     }
 }
 

@@ -7,17 +7,17 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sim::expr::Expr;
 use store::Store;
-use store::export::{TableColumn, TableFormat, Target, Values, write_table};
+use store::export::{TableColumn, TableFormat, TableWriter, Target, Values};
 use store::sweeps::VariantRow;
 
-use super::judge::{best_rows, each, parameter};
+use super::judge::{best_rows, pages, parameter};
 use super::plan::Plan;
 use super::stable::{self, Around};
 use super::{judge, row};
 use crate::args::Global;
 use crate::args::sweep::Top;
 use crate::command::metric::{METRICS, float, metric, rule};
-use crate::fail::{Code, Fail};
+use crate::fail::Fail;
 use crate::table::{count, number, signed, table};
 use crate::talk;
 
@@ -116,7 +116,7 @@ fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
     })
 }
 
-/// Every variant of a sweep as one table, by index.
+/// Every variant of a sweep as one table, by index, a page of rows in memory at a time.
 pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Result<(), Fail> {
     let sweep = row(store, id).await?;
     let plan = Plan::of(&sweep.definition)?;
@@ -131,13 +131,16 @@ pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Res
                 .hint("give --output with .csv, .parquet, .feather or .json"));
         }
     };
-    let mut rows = Vec::new();
-    each(store, id, |row| rows.push(row)).await?;
-    let target = output.map_or_else(talk::target, Target::from);
-    let columns = columns(&plan, &rows);
-    let written = rows.len() as u64;
-    let task = tokio::task::spawn_blocking(move || write_table(target, format, columns));
-    task.await.map_err(|e| Fail::new(Code::Bug, e))??;
+    let mut writer = TableWriter::to(output.map_or_else(talk::target, Target::from), format)?;
+    // The names of the columns, also where there is no row.
+    writer.write(columns(&plan, &[]))?;
+    let mut written = 0_u64;
+    pages(store, id, |rows| {
+        written += rows.len() as u64;
+        Ok(writer.write(columns(&plan, &rows))?)
+    })
+    .await?;
+    writer.finish()?;
     if let Some(path) = output {
         talk::say(format!("wrote {} variants to {}", count(written), path.display()));
     }
