@@ -187,7 +187,7 @@ fn words(kind: &str, place: &Value) -> String {
 
 /// Three digits, grouped when there are more in front of the point.
 fn magnitude(size: f64) -> String {
-    if size >= 1_000.0 && size < 1e15 {
+    if (1_000.0..1e15).contains(&size) {
         #[expect(clippy::cast_possible_truncation, reason = "below 10^15")]
         return count(size.round() as i64);
     }

@@ -43,6 +43,16 @@ pub struct Report {
     pub shortest: usize,
 }
 
+impl Report {
+    /// Bars of warm-up to ask for: so many that decisions are the same and every indicator has a value. It is a lower
+    /// bound: decisions that did not come up on these bars could not differ.
+    #[must_use]
+    pub fn needed(&self) -> Option<usize> {
+        let values = self.indicators.iter().filter_map(|indicator| indicator.first).max();
+        Some(self.decisions?.max(values.unwrap_or(0)))
+    }
+}
+
 /// Measures the indicators in `expressions` and the decisions of the strategy that `make` makes, on `bars` from
 /// [`STARTS`] starts in their first half. The bars' own warm-up counts as bars like any others.
 #[must_use]

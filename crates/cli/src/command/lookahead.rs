@@ -79,6 +79,9 @@ fn told(name: &str, report: &Report, by_expressions: bool) -> String {
     if by_expressions {
         text.push_str("\nits rules are expressions, which cannot by construction");
     }
+    if report.cuts < lookahead::LEAST_CUTS {
+        text.push_str("\nthe range is short: a longer one gives more places to look at");
+    }
     if report.changes_of_mind == 0 {
         text.push_str(
             "\nit decided nothing on these bars, so the check shows little: give more of them",

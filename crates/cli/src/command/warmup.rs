@@ -30,8 +30,9 @@ pub(crate) async fn warmup(global: &Global, store: &Store, args: Warmup) -> Resu
             "seen": report.shortest,
             "indicators": report.indicators.iter().map(indicator).collect::<Vec<_>>(),
             "decisions": report.decisions,
+            "needed": report.needed(),
             "given": given,
-            "enough": report.decisions.is_some_and(|needed| given >= needed),
+            "enough": report.needed().is_some_and(|needed| given >= needed),
         }));
     } else {
         talk::data(&page(&prepared, &ask, &loaded, &report));
@@ -79,7 +80,7 @@ fn page(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, report: &Report) ->
 }
 
 fn warning(report: &Report, given: usize) -> Option<String> {
-    let Some(needed) = report.decisions else {
+    let Some(needed) = report.needed() else {
         return Some(format!(
             "warning: decisions still depend on where the data start after {} bars; a longer range may settle it",
             count(report.shortest as u64)
@@ -87,7 +88,7 @@ fn warning(report: &Report, given: usize) -> Option<String> {
     };
     (given < needed).then(|| {
         format!(
-            "warning: decisions need {} bars of warm-up and this range gives {}: the first ones depend on where the \
+            "warning: {} bars of warm-up are needed and this range gives {}: the first decisions depend on where the \
              data start; give a later --from, or at least --warmup {needed}",
             count(needed as u64),
             count(given as u64)

@@ -21,7 +21,7 @@ pub(super) fn scrambled(bars: &Bars, cut: usize, n: usize, seed: u64) -> Result<
     let (least, most) = ((start / MOST_FACTOR).max(1), start.saturating_mul(MOST_FACTOR));
     let mut price = start;
     // Up behind one cut and down behind the next: whatever leans on the future leans over.
-    let mut drift = if cut % 2 == 0 { step / 2 } else { -(step / 2) };
+    let mut drift = if cut.is_multiple_of(2) { step / 2 } else { -(step / 2) };
     for i in cut..end {
         let open = price;
         price = open.saturating_add(drift).saturating_add(random.around(step)).clamp(least, most);

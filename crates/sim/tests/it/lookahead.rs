@@ -112,7 +112,7 @@ fn honest_strategies_are_not_accused() {
     }
     let by_books = |_: &Bars| -> Box<dyn Strategy> {
         Box::new(Shown(|view: &View<'_>| {
-            view.trades().len() % 2 == 0
+            view.trades().len().is_multiple_of(2)
                 || view.price(Column::Close, 0) > view.price(Column::Close, 3)
         }))
     };

@@ -211,7 +211,7 @@ fn a_price_that_jumps_away_and_comes_back_is_an_outlier() {
         let mut bars = Bars::walk("1m", 900);
         for i in 600..900 {
             bars.high[i] += 200 * CENT;
-            bars.close[i] += if i % 2 == 0 { 200 * CENT } else { 0 };
+            bars.close[i] += if i.is_multiple_of(2) { 200 * CENT } else { 0 };
             bars.high[i] = bars.high[i].max(bars.close[i]);
         }
         bars.high[at] = bars.high[at].max(bars.close[at] + 500 * CENT);
@@ -302,4 +302,18 @@ fn any_columns_get_a_verdict() {
     assert!(verdict.of(&[Kind::Invalid]).next().is_some());
     assert!(verdict.findings.iter().flat_map(|f| &f.worst).all(|p| p.size.is_finite()));
     assert_eq!(Kind::ALL.map(|kind| kind.word().parse()), Kind::ALL.map(Ok));
+}
+
+/// On request: `cargo test -p sim --release --test it -- --ignored --nocapture a_year_of_minutes`.
+#[test]
+#[ignore = "prints a time"]
+fn a_year_of_minutes_is_judged() {
+    let year = Bars::walk("1m", 525_600);
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let begun = std::time::Instant::now();
+        assert!(year.verdict().is_clean());
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    eprintln!("525,600 bars judged in {:.1} ms (best of five)", best * 1e3);
 }

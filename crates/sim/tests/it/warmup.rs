@@ -93,7 +93,7 @@ fn decisions_are_measured_by_themselves() {
     impl Strategy for Since {
         fn decide(&mut self, view: &View<'_>) -> Decision {
             let (now, then) = (view.price(Column::Close, 0), view.price(Column::Close, self.0));
-            let counted = self.1 && view.bar_idx() % 2 == 0;
+            let counted = self.1 && view.bar_idx().is_multiple_of(2);
             Decision { long_exit: then.is_none() || now < then || counted, ..Decision::default() }
         }
     }
