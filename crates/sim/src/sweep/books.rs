@@ -11,6 +11,7 @@ use crate::run::Failure;
 
 use super::Outcome;
 use super::money::value;
+use super::pyramid::Pyramid;
 use super::tape::Tape;
 
 /// The lot held, money in units of 1e-8.
@@ -166,6 +167,8 @@ impl<'a> Books<'a> {
         self.mark_days(held, to);
         if best >= self.drawdown.peak_e8() {
             self.climb(held, from, to);
+        } else if Pyramid::is_exact(from, to) {
+            self.sink_to(worst, from);
         } else if worst < self.trough {
             self.sink_within(held, from, to);
         }

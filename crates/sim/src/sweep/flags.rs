@@ -31,6 +31,7 @@ impl<'a> Flags<'a> {
     }
 
     /// Entries that act: alone on their bar and without the exit of their own side.
+    #[inline]
     fn entries(&self, word: usize) -> (u64, u64) {
         let [long_entry, long_exit] = [self.rules[0][word], self.rules[1][word]];
         if !self.shorts {
@@ -41,6 +42,7 @@ impl<'a> Flags<'a> {
     }
 
     /// Bars at which `holding` decides to act: an entry when flat; the own exit or the opposite entry when not.
+    #[inline]
     fn events(&self, word: usize, holding: Holding) -> u64 {
         if holding == Holding::Long && !self.shorts {
             return self.rules[1][word];
@@ -54,6 +56,7 @@ impl<'a> Flags<'a> {
     }
 
     /// The first bar of `[from, to)` at which `holding` acts.
+    #[inline]
     pub(super) fn next(&self, holding: Holding, from: usize, to: usize) -> Option<usize> {
         if from >= to {
             return None;
@@ -74,6 +77,7 @@ impl<'a> Flags<'a> {
     }
 
     /// Whether the long entry, the short entry act at `bar`.
+    #[inline]
     pub(super) fn entries_at(&self, bar: usize) -> (bool, bool) {
         let at = bar - self.from;
         let (long, short) = self.entries(at / WORD);
@@ -82,6 +86,7 @@ impl<'a> Flags<'a> {
     }
 
     /// Whether the exit rule of the side held fires at `bar`.
+    #[inline]
     pub(super) fn exit_at(&self, long: bool, bar: usize) -> bool {
         let (rule, at) = (if long { 1 } else { 3 }, bar - self.from);
         self.rules[rule][at / WORD] & (1 << (at % WORD)) != 0

@@ -69,6 +69,7 @@ impl Market {
     }
 
     /// As [`fill::taker_price`].
+    #[inline]
     pub(super) fn taker_price(&self, raw: i64, buying: bool) -> i64 {
         let factor = if buying { self.slip_up } else { self.slip_down };
         if factor == ONE {
@@ -83,6 +84,7 @@ impl Market {
     }
 
     /// As [`fill::maker_price`].
+    #[inline]
     pub(super) fn maker_price(&self, raw: i64, buying: bool) -> i64 {
         if self.tick == 1 {
             return raw;
@@ -92,6 +94,7 @@ impl Market {
     }
 
     /// As [`fill::cost`]: notional and fee, `None` when beyond DECIMAL(20,8).
+    #[inline]
     pub(super) fn cost(&self, quantity: i128, price: i64, maker: bool) -> Option<(i128, i128)> {
         let notional = value(quantity, price)?;
         let rate = if maker { self.maker_fee } else { self.fee };
@@ -169,7 +172,12 @@ impl Market {
     /// As the function of this name in `fill`, once the excess is known to be one of rounding.
     fn within_cash(&self, quantity: i128, price: i64, excess: i128) -> Option<i128> {
         let lot_value = self.lot.checked_mul(i128::from(price))?;
-        let lots = (excess * i128::from(ONE) + lot_value - 1).div_euclid(lot_value);
+        let excess_e16 = excess * i128::from(ONE);
+        // Where a lot is worth more than the excess, as it is but for the cheapest, nothing need be divided.
+        let lots = match lot_value >= excess_e16 {
+            true => 1,
+            false => (excess_e16 + lot_value - 1).div_euclid(lot_value),
+        };
         Some((quantity - self.lot.checked_mul(lots)?).max(0))
     }
 }
@@ -246,6 +254,7 @@ impl Gap {
 }
 
 /// `quantity × price` rounded half-even to eight places, all in units of 1e-8; `None` at or beyond DECIMAL(20,8).
+#[inline]
 pub(super) fn value(quantity: i128, price: i64) -> Option<i128> {
     if let (Ok(quantity), Ok(price)) = (u64::try_from(quantity), u64::try_from(price)) {
         let units = half_even(product(quantity, price));
@@ -256,13 +265,40 @@ pub(super) fn value(quantity: i128, price: i64) -> Option<i128> {
     (units.abs() < exact::LIMIT_E8).then_some(units)
 }
 
+/// As [`exact::div_half_even`] of what is not negative: estimated in doubles, twice, and corrected.
+#[expect(clippy::cast_possible_truncation, reason = "what is cast has no more than 64 bits")]
+pub(super) fn div_half_even(num: i128, den: i128) -> i128 {
+    const FEW: f64 = (1_u64 << 62) as f64;
+    let divisor = den as f64;
+    let estimate = num as f64 / divisor;
+    if estimate >= FEW {
+        return exact::div_half_even(num, den);
+    }
+    // The first estimate is wrong by less than 2^11, the second by less than 1; products lie near `num`, so that
+    // nothing wraps.
+    let mut quotient = i128::from(estimate as i64);
+    let more = num.wrapping_sub(quotient.wrapping_mul(den)) as f64 / divisor;
+    quotient += i128::from(more as i64);
+    let mut rest = num.wrapping_sub(quotient.wrapping_mul(den));
+    while rest < 0 {
+        (quotient, rest) = (quotient - 1, rest + den);
+    }
+    while rest >= den {
+        (quotient, rest) = (quotient + 1, rest - den);
+    }
+    let up = 2 * rest > den || (2 * rest == den && quotient & 1 == 1);
+    quotient + i128::from(up)
+}
+
 /// The exact product of two 64-bit numbers.
+#[inline]
 fn product(a: u64, b: u64) -> u128 {
     // Two factors below 2^64 never wrap in 128 bits.
     u128::from(a).wrapping_mul(u128::from(b))
 }
 
 /// `num / 1e8` rounded half-even.
+#[inline]
 fn half_even(num: u128) -> i128 {
     const HALF: u64 = (exact::ONE_E8 / 2) as u64;
     let (quotient, rest) = split(num);
@@ -273,6 +309,7 @@ fn half_even(num: u128) -> i128 {
 
 /// Quotient and rest of `num / 1e8`. Below 2^90, where money lies, in two short divisions: 1e8 is 2^8 × 390,625.
 #[expect(clippy::cast_possible_truncation, reason = "each part is shorter than what it is cast to")]
+#[inline]
 fn split(num: u128) -> (u128, u64) {
     const ODD: u64 = 390_625;
     if num >> 90 != 0 {
@@ -312,6 +349,9 @@ mod tests {
                 >> (next(&mut state) % 128);
             assert_eq!(split(num), (num / ONE_U, (num % ONE_U) as u64), "{num}");
             let num = num >> 2;
+            let den = i128::from(next(&mut state) >> 1 >> (next(&mut state) % 62)) + 1;
+            let some = (num >> 8).cast_signed();
+            assert_eq!(div_half_even(some, den), exact::div_half_even(some, den), "{some} / {den}");
             let expected = exact::div_half_even(num.cast_signed(), i128::from(ONE));
             assert_eq!(half_even(num), expected, "{num}");
         }

@@ -1,8 +1,12 @@
 //! A small pyramid of lows and highs over two columns: which bar first leaves a band, and the extremes of a range.
 //! It knows nothing of trades, and keeps the columns as slices of the bars.
 
+use super::simd;
+
 /// Nodes that one node above covers.
 const FAN: usize = 16;
+/// Bars up to which looking at each of them is quicker than climbing.
+const SHORT: usize = 256;
 
 /// Lows and highs of blocks of 16, 256, 4,096 … bars over two columns of equal length.
 #[derive(Debug)]
@@ -43,6 +47,15 @@ impl<'a> Pyramid<'a> {
         floor: i64,
         ceiling: i64,
     ) -> Option<usize> {
+        if to <= from {
+            return None;
+        }
+        if Self::is_exact(from, to) {
+            let (least, greatest) = self.bounds(from, to);
+            if least > floor && greatest < ceiling {
+                return None;
+            }
+        }
         let (mut level, mut node, mut width) = (0, from, 1);
         // Up: over whole blocks as soon as one begins.
         let mut found = loop {
@@ -119,8 +132,20 @@ impl<'a> Pyramid<'a> {
         (lowest(&self.low[from..to]), highest(&self.high[from..to]))
     }
 
+    /// Whether [`Self::bounds`] of `[from, to)` are its extremes.
+    pub(super) fn is_exact(from: usize, to: usize) -> bool {
+        to - from <= SHORT
+    }
+
     /// A floor of all lows and a ceiling of all highs of `[from, to)`, from a few blocks that cover it.
     pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
+        if Self::is_exact(from, to) {
+            let lows = simd::extremes(&self.low[from..to]);
+            // Closes are their own lows and highs.
+            let same = std::ptr::eq(self.low, self.high);
+            let highs = if same { lows } else { simd::extremes(&self.high[from..to]) };
+            return (lows.0, highs.1);
+        }
         let (mut level, mut from, mut last) = (0, from, to - 1);
         while (level == 0 || last - from > FAN) && level < self.levels.len() {
             (level, from, last) = (level + 1, from / FAN, last / FAN);
@@ -135,11 +160,11 @@ fn first(lows: &[i64], highs: &[i64], floor: i64, ceiling: i64) -> Option<usize>
 }
 
 fn lowest(values: &[i64]) -> i64 {
-    values.iter().copied().fold(i64::MAX, i64::min)
+    simd::extremes(values).0
 }
 
 fn highest(values: &[i64]) -> i64 {
-    values.iter().copied().fold(i64::MIN, i64::max)
+    simd::extremes(values).1
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The order of two columns of doubles, 64 bars a word, on the widest registers that this processor has.
-//! Compares only: every path gives the same bits. The one file of this crate with unsafe code.
+//! The order of two columns of doubles, 64 bars a word, and extremes of integers, on the widest registers that this
+//! processor has. Compares only: every path gives the same bits. The one file of this crate with unsafe code.
 
 #![expect(unsafe_code, reason = "vector instructions that are looked for at run time")]
 
@@ -43,6 +43,31 @@ pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u
     orders_plain(a, b, above, below);
 }
 
+/// The least and the greatest of `values`; of none, the greatest and the least integer.
+#[inline]
+pub(super) fn extremes(values: &[i64]) -> (i64, i64) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::extremes_512(values) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { x86::extremes_256(values) };
+        }
+    }
+    extremes_plain(values)
+}
+
+/// Inlined where wider registers are allowed, it uses them.
+#[inline(always)]
+fn extremes_plain(values: &[i64]) -> (i64, i64) {
+    let join =
+        |(least, greatest): (i64, i64), &value: &i64| (least.min(value), greatest.max(value));
+    values.iter().fold((i64::MAX, i64::MIN), join)
+}
+
 fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
     for (i, (above, below)) in above.iter_mut().zip(below).enumerate() {
         let (x, y) = (a.word(i), b.word(i));
@@ -62,6 +87,16 @@ mod x86 {
     };
 
     use super::Lane;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn extremes_512(values: &[i64]) -> (i64, i64) {
+        super::extremes_plain(values)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn extremes_256(values: &[i64]) -> (i64, i64) {
+        super::extremes_plain(values)
+    }
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn orders_512(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {

@@ -1,9 +1,11 @@
 //! One variant from event to event: the next signal, the bar that a level stops, and nothing in between.
 //! Every decision of the reference loop has its counterpart here; no expression is evaluated.
 
+use std::ops::Range;
+
 use crate::exact;
 use crate::order::{ExitReason, RejectReason, Trade};
-use crate::rules::Rules;
+use crate::rules::{Intrabar, Rules};
 use crate::run::Failure;
 
 use super::Outcome;
@@ -11,7 +13,7 @@ use super::books::{Books, Closing, Held};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
-use super::money::{Gap, Market};
+use super::money::{self, Gap, Market};
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -113,13 +115,14 @@ impl<'a> Walker<'a> {
         let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
         self.books.reject(RejectReason::Conflict, conflicts);
         while self.next < to {
-            if let Some(position) = self.position.take() {
-                self.hold(position, flags, to)?;
+            if let Some(position) = &self.position {
+                let held = position.held;
+                self.hold(&held, flags, to)?;
             } else if let Some(decided) = flags.next(Holding::Nothing, self.next, decisions) {
                 let bar = self.fill_bar(decided);
                 self.next = self.first_decision(bar);
                 let (long, _) = flags.entries_at(decided);
-                self.position = self.enter(long, decided, bar)?;
+                self.enter(long, decided, bar)?;
             } else {
                 self.next = to;
             }
@@ -145,35 +148,30 @@ impl<'a> Walker<'a> {
     }
 
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
-    fn enter(
-        &mut self,
-        long: bool,
-        decided: usize,
-        bar: usize,
-    ) -> Result<Option<Position>, Failure> {
+    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Result<(), Failure> {
         let market = &self.job.market;
         let equity = self.books.cash;
         if equity <= 0 {
-            return Ok(self.refuse(RejectReason::Cash));
+            return self.refuse(RejectReason::Cash);
         }
         let price = market.taker_price(self.raw_price(bar), long);
         let gap = |level: usize| self.job.distances[level].as_ref().map(|d| d.at(decided));
         let gaps = [gap(0), gap(1), gap(2)];
         let Some(levels) = levels(long, price, gaps) else {
-            return Ok(self.refuse(RejectReason::StopUndefined));
+            return self.refuse(RejectReason::StopUndefined);
         };
         let overflow = || self.books.failure(bar);
         let stop = levels.stop_loss.or(levels.first_trail);
         let (quantity, notional, fee) =
             market.quantity(price, equity, stop).ok_or_else(overflow)?;
         if quantity <= 0 {
-            return Ok(self.refuse(RejectReason::Lot));
+            return self.refuse(RejectReason::Lot);
         }
         if notional < market.min_notional {
-            return Ok(self.refuse(RejectReason::MinNotional));
+            return self.refuse(RejectReason::MinNotional);
         }
         if notional + fee > equity {
-            return Ok(self.refuse(RejectReason::Cash));
+            return self.refuse(RejectReason::Cash);
         }
         self.books.mark_flat(bar);
         let held = Held { long, quantity, price, bar, notional, fee };
@@ -181,24 +179,18 @@ impl<'a> Walker<'a> {
         let liquidation = (!long).then(|| liquidation(self.books.cash, quantity)).flatten();
         let guard = Guard::new(long, price, levels, liquidation, gaps[2]);
         let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
-        Ok(Some(Position { held, guard, due: due.unwrap_or(usize::MAX) }))
+        self.position = Some(Position { held, guard, due: due.unwrap_or(usize::MAX) });
+        Ok(())
     }
 
-    fn refuse(&mut self, reason: RejectReason) -> Option<Position> {
+    fn refuse(&mut self, reason: RejectReason) -> Result<(), Failure> {
         self.books.reject(reason, 1);
-        None
+        Ok(())
     }
 
-    /// Follows `position` to its end and books that, or to the bar `to`.
-    fn hold(
-        &mut self,
-        mut position: Position,
-        flags: &Flags<'_>,
-        to: usize,
-    ) -> Result<(), Failure> {
-        let end = self.end_of(&mut position, flags, to);
-        let held = &position.held;
-        match end {
+    /// Follows the position, which is `held`, to its end and books that, or to the bar `to`.
+    fn hold(&mut self, held: &Held, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
+        match self.end(flags, to) {
             Some(End::Level(bar, price, reason)) => {
                 self.books.mark_held(held, bar)?;
                 self.close(held, bar, price, reason)?;
@@ -213,7 +205,6 @@ impl<'a> Walker<'a> {
             None => {
                 self.books.mark_held(held, to)?;
                 self.next = to;
-                self.position = Some(position);
             }
         }
         Ok(())
@@ -239,8 +230,7 @@ impl<'a> Walker<'a> {
         self.next = self.first_decision(bar);
         let (long, short) = flags.entries_at(decided);
         let opposite = if held.long { short } else { long };
-        self.position = if opposite { self.enter(!held.long, decided, bar)? } else { None };
-        Ok(())
+        if opposite { self.enter(!held.long, decided, bar) } else { Ok(()) }
     }
 
     /// Closes at `raw`: a target as maker at its price, all else as taker with slippage.
@@ -259,65 +249,68 @@ impl<'a> Walker<'a> {
         let booked = cost.and_then(|(notional, fee)| {
             self.books.close(held, &Closing { bar, price, reason, notional, fee })
         });
+        self.position = None;
         booked.ok_or_else(|| self.books.failure(bar))
     }
 
-    /// Which comes first in front of the bar `to`: a level inside a bar, the time stop or a signal, if any does.
-    fn end_of(&mut self, position: &mut Position, flags: &Flags<'_>, to: usize) -> Option<End> {
+    /// What ends the position in front of the bar `to`, and comes first: a level inside a bar, the time stop or a
+    /// signal.
+    fn end(&mut self, flags: &Flags<'_>, to: usize) -> Option<End> {
+        let position = self.position.as_mut()?;
         let holding = if position.held.long { Holding::Long } else { Holding::Short };
         let signal = flags.next(holding, self.next, to.min(self.decisions));
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
         let end = signal.map_or(to, |bar| bar + 1);
         let timed = Some(position.due).filter(|&bar| bar < end);
-        if position.guard.is_armed() {
-            let end = timed.unwrap_or(end);
-            if let Some((bar, price, reason)) = self.level_hit(&mut position.guard, self.next, end)
-            {
-                return Some(End::Level(bar, price, reason));
-            }
-        }
-        timed.map(End::Time).or(signal.map(End::Signal))
+        let guard = &mut position.guard;
+        let level = if guard.is_armed() {
+            let bars = self.next..timed.unwrap_or(end);
+            let ambiguous = &mut self.books.ambiguous_bars;
+            level_hit(guard, self.tape, self.job.market.intrabar, bars, ambiguous)
+        } else {
+            None
+        };
+        level.or(timed.map(End::Time)).or(signal.map(End::Signal))
     }
+}
 
-    /// The first bar of `[from, to)` in which a level acts, price and reason. Only bars that reach a level, or a new
-    /// extreme under a trailing stop, are looked at.
-    fn level_hit(
-        &mut self,
-        guard: &mut Guard,
-        from: usize,
-        to: usize,
-    ) -> Option<(usize, i64, ExitReason)> {
-        let mut next = from;
-        while next < to {
-            // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
-            let mut end = to;
-            if guard.trails() {
-                end = self.tape.range.block_end(next).min(to);
-                let (low, high) = self.tape.range.block(next, end);
-                if guard.passes_over(low, high) {
-                    next = end;
-                    continue;
-                }
-            }
-            let (floor, ceiling) = guard.band();
-            let Some(bar) = self.tape.range.first_outside(next, end, floor, ceiling) else {
+/// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
+/// looked at; those that leave open what happened first are counted.
+fn level_hit(
+    guard: &mut Guard,
+    tape: &Tape<'_>,
+    intrabar: Intrabar,
+    bars: Range<usize>,
+    ambiguous: &mut usize,
+) -> Option<End> {
+    let Range { start: mut next, end: to } = bars;
+    while next < to {
+        // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
+        let mut end = to;
+        if guard.trails() {
+            end = tape.range.block_end(next).min(to);
+            let (low, high) = tape.range.block(next, end);
+            if guard.passes_over(low, high) {
                 next = end;
                 continue;
-            };
-            let touch = guard.pass(self.prices(bar), self.job.market.intrabar);
-            self.books.ambiguous_bars += usize::from(touch.ambiguous);
-            if let Some((price, reason)) = touch.exit {
-                return Some((bar, price, reason));
             }
-            next = bar + 1;
         }
-        None
+        let (floor, ceiling) = guard.band();
+        let Some(bar) = tape.range.first_outside(next, end, floor, ceiling) else {
+            next = end;
+            continue;
+        };
+        let bars = tape.bars;
+        let prices =
+            Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
+        let touch = guard.pass(prices, intrabar);
+        *ambiguous += usize::from(touch.ambiguous);
+        if let Some((price, reason)) = touch.exit {
+            return Some(End::Level(bar, price, reason));
+        }
+        next = bar + 1;
     }
-
-    fn prices(&self, bar: usize) -> Prices {
-        let bars = self.tape.bars;
-        Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] }
-    }
+    None
 }
 
 /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
@@ -344,7 +337,7 @@ fn liquidation(cash: i128, quantity: i128) -> Option<i128> {
     /// Below it a decimal's 28 digits tell every quotient from a half.
     const PLAIN: i128 = 1 << 62;
     if (0..PLAIN).contains(&cash) {
-        return Some(exact::div_half_even(cash * i128::from(exact::ONE_E8), quantity));
+        return Some(money::div_half_even(cash * i128::from(exact::ONE_E8), quantity));
     }
     let level = exact::decimal(cash).checked_div(exact::decimal(quantity))?;
     // Beyond DECIMAL(20,8) it lies beyond every price.
