@@ -52,6 +52,8 @@ impl Shell {
             .env_remove("DATABASE_URL")
             .env_remove("RUST_BACKTRACE")
             .env_remove("COLUMNS")
+            // What one test keeps of a server, another must not find.
+            .env("XDG_CACHE_HOME", self.path(".cache"))
             .stdin(Stdio::null());
         if let Some(url) = &self.url {
             command.env("DATABASE_URL", url);

@@ -41,6 +41,15 @@ pub(crate) struct Global {
     /// Print one JSON document instead of tables
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Neither use nor keep bars in the cache of this machine
+    #[arg(
+        long,
+        global = true,
+        env = "BACKTEST_NO_CACHE",
+        hide_env_values = true,
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) no_cache: bool,
     /// Say more on stderr
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -100,6 +109,9 @@ pub(crate) enum Command {
     Strategy(Strategy),
     /// Bring a server's schema up to date (an embedded file does so by itself)
     Migrate,
+    /// Look at the bars that are kept on this machine, or delete them
+    #[command(subcommand)]
+    Cache(Cache),
     /// Look after the database: what it is, its policies, its upkeep and its health
     #[command(subcommand)]
     Db(Db),
@@ -312,6 +324,14 @@ pub(crate) enum Strategy {
     },
     /// Check a strategy file without running it
     Check { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// List what is kept, and where
+    Show,
+    /// Delete all of it; what is needed is read from the server again
+    Clear,
 }
 
 #[derive(Debug, Subcommand)]

@@ -117,6 +117,10 @@ impl Progress for Bar {
         });
     }
 
+    fn note(&self, text: &str) {
+        say(format_args!("note: {text}"));
+    }
+
     fn end(&self) {
         self.with(|slot| {
             if let Some(bar) = slot.take() {

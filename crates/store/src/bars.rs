@@ -2,7 +2,6 @@
 //! No simulation and no frame may enter.
 
 use sim::timeframe::Timeframe;
-use sqlx::{Postgres, Transaction};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::Error;
@@ -72,22 +71,27 @@ pub(crate) async fn write(
     let mut tx = store.begin_tx(Mode::Write, "writing bars").await?;
     let now_us = tx.now_us().await?;
     let before = prepare(&mut tx, symbol, &name).await?;
-    let (mut rows, mut staged, mut changed) = (0, 0, 0);
+    let (mut rows, mut changed) = (0, 0);
+    // A server is asked about many rows at once.
+    let mut waiting = Vec::new();
     while let Some(batch) = next(&mut batches).await? {
         rows += batch.len() as u64;
         let done = match &mut tx.conn {
             Conn::Sqlite(conn) => sqlite::write_bars(conn, symbol, &name, now_us, &batch).await,
             Conn::Postgres(conn) => {
-                staged += batch.len();
-                let full = staged >= postgres::STAGED_ROWS;
-                staged = if full { 0 } else { staged };
-                stage(conn, symbol, &name, &batch, full).await
+                waiting.extend(batch);
+                if waiting.len() < postgres::ROWS_AT_ONCE {
+                    continue;
+                }
+                let done = postgres::write_bars(conn, symbol, &name, &waiting).await;
+                waiting.clear();
+                done
             }
         };
         changed += done.map_err(|source| tx.failed(source))?;
     }
     if let Conn::Postgres(conn) = &mut tx.conn {
-        let done = postgres::flush_bars(conn).await;
+        let done = postgres::write_bars(conn, symbol, &name, &waiting).await;
         changed += done.map_err(|source| tx.failed(source))?;
     }
     let inserted = count(&mut tx, symbol, &name).await?.saturating_sub(before);
@@ -104,18 +108,6 @@ async fn next(batches: &mut Receiver<Feed>) -> Result<Option<Vec<BarRow>>, Error
         // A sender that panicked or was dropped never said that this was all.
         None => Err(Error::Aborted("the reader of the bars ended before its last row".to_owned())),
     }
-}
-
-/// Stages a batch on the server, and moves what is staged on when there is enough of it.
-async fn stage(
-    conn: &mut Transaction<'static, Postgres>,
-    symbol: &str,
-    timeframe: &str,
-    batch: &[BarRow],
-    full: bool,
-) -> Result<u64, sqlx::Error> {
-    postgres::copy::bars_in(conn, symbol, timeframe, batch).await?;
-    if full { postgres::flush_bars(conn).await } else { Ok(0) }
 }
 
 /// Keeps other writers of the series out and counts its bars.

@@ -2,6 +2,7 @@
 //! No database or frame may enter.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use sim::bars::Column;
 
@@ -14,7 +15,6 @@ const WIDE: i64 = i64::MIN + 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cells {
     narrow: Vec<i64>,
-    nulls: usize,
     /// Values beyond 63 bits by row.
     wide: BTreeMap<usize, i128>,
 }
@@ -30,7 +30,6 @@ impl Cells {
 
     pub(crate) fn push(&mut self, value: Option<i128>) {
         let Some(value) = value else {
-            self.nulls += 1;
             self.narrow.push(NULL);
             return;
         };
@@ -48,12 +47,24 @@ impl Cells {
         if value > WIDE { self.narrow.push(value) } else { self.push(Some(value.into())) }
     }
 
-    /// Adds `other` behind these.
-    pub(crate) fn append(&mut self, other: &Self) {
+    /// Adds the given rows of `other` behind these.
+    pub(crate) fn append(&mut self, other: &Self, rows: Range<usize>) {
         let offset = self.narrow.len();
-        self.narrow.extend_from_slice(&other.narrow);
-        self.nulls += other.nulls;
-        self.wide.extend(other.wide.iter().map(|(&row, &value)| (row + offset, value)));
+        let wide = other.wide.range(rows.clone());
+        self.wide.extend(wide.map(|(&row, &value)| (row - rows.start + offset, value)));
+        self.narrow.extend_from_slice(&other.narrow[rows]);
+    }
+
+    /// The values as they lie in memory, and those beyond 63 bits by row.
+    pub(crate) fn parts(&self) -> (&[i64], &BTreeMap<usize, i128>) {
+        (&self.narrow, &self.wide)
+    }
+
+    /// What [`Self::parts`] gave; `None` when the two do not belong together.
+    pub(crate) fn from_parts(narrow: Vec<i64>, wide: BTreeMap<usize, i128>) -> Option<Self> {
+        let marked = narrow.iter().filter(|&&v| v == WIDE).count();
+        let fits = wide.keys().all(|&row| narrow.get(row) == Some(&WIDE));
+        (marked == wide.len() && fits).then_some(Self { narrow, wide })
     }
 
     pub(crate) fn get(&self, row: usize) -> Option<i128> {
@@ -105,17 +116,32 @@ impl Block {
     pub(crate) const ROWS: usize = 4096;
 
     pub(crate) fn new(columns: usize) -> Self {
-        Self {
-            time_us: Vec::with_capacity(Self::ROWS),
-            columns: vec![Cells::with_capacity(Self::ROWS); columns],
-        }
+        Self::with_capacity(columns, Self::ROWS)
     }
 
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.time_us.extend_from_slice(&other.time_us);
+    /// Empty, with room for so many rows.
+    pub(crate) fn with_capacity(columns: usize, rows: usize) -> Self {
+        // Not `vec!`: a clone has no room.
+        let columns = (0..columns).map(|_| Cells::with_capacity(rows)).collect();
+        Self { time_us: Vec::with_capacity(rows), columns }
+    }
+
+    /// Adds the given rows of `other` behind these.
+    pub(crate) fn append(&mut self, other: &Self, rows: Range<usize>) {
         for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
-            mine.append(theirs);
+            mine.append(theirs, rows.clone());
         }
+        self.time_us.extend_from_slice(&other.time_us[rows]);
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.time_us.len()
+    }
+
+    /// The rows that open in [from, to).
+    pub(crate) fn between(&self, from_us: i64, to_us: i64) -> Range<usize> {
+        let place = |us: i64| self.time_us.partition_point(|&t| t < us);
+        place(from_us)..place(to_us).max(place(from_us))
     }
 }
 
@@ -129,8 +155,14 @@ mod tests {
         let mut first = Cells::default();
         values.iter().for_each(|&v| first.push(v));
         let mut both = first.clone();
-        both.append(&first);
+        both.append(&first, 0..5);
         assert_eq!(both.iter().collect::<Vec<_>>(), [values, values].concat());
+        both.append(&first, 3..5);
+        assert_eq!(both.iter().skip(10).collect::<Vec<_>>(), values[3..]);
+        let (narrow, wide) = both.parts();
+        let same = Cells::from_parts(narrow.to_vec(), wide.clone());
+        assert_eq!(same.as_ref(), Some(&both));
+        assert_eq!(Cells::from_parts(narrow.to_vec(), BTreeMap::new()), None);
         assert_eq!(both.into_plain().unwrap_err().0, 1);
     }
 }

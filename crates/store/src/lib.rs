@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod bars;
+pub mod cache;
 mod cells;
 mod error;
 pub mod export;
@@ -35,6 +36,7 @@ pub use rows::{EquityRow, ListFilter, Results, RunDetail, RunRow, TradeRow};
 pub use runs::{Begun, NewRun, StrategyRow};
 pub use schema::{Edition, Migrated};
 
+use cache::Cache;
 use progress::Progress;
 use row::BarRow;
 use tx::{Mode, Tx};
@@ -62,7 +64,10 @@ enum Backend {
 pub struct Store {
     backend: Backend,
     place: Arc<str>,
+    /// See [`cache::server_name`].
+    server: Arc<str>,
     edition: Edition,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Store {
@@ -73,7 +78,7 @@ impl Store {
     /// [`Error::Url`], [`Error::Connect`], [`Error::NoSchema`], [`Error::OldSchema`], [`Error::NewSchema`],
     /// [`Error::Migration`].
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let url::Url { target, place } = url::Url::parse(url)?;
+        let url::Url { target, place, server } = url::Url::parse(url)?;
         let (backend, edition) = match target {
             url::Target::Sqlite(options) => {
                 let (pool, _) = sqlite::open(options, &place).await?;
@@ -84,7 +89,19 @@ impl Store {
                 (Backend::Postgres(pool), edition)
             }
         };
-        Ok(Self { backend, place: place.into(), edition })
+        let (place, server) = (place.into(), cache::server_name(&server).into());
+        Ok(Self { backend, place, server, edition, cache: None })
+    }
+
+    /// Keeps in `cache` what [`Store::load`] reads from a server, and reads again only what has changed there. An
+    /// embedded file is read as quickly as a cache and has none.
+    #[must_use]
+    pub fn with_cache(self, cache: Cache) -> Self {
+        let cache = match self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(_) => Some(Arc::new(cache)),
+        };
+        Self { cache, ..self }
     }
 
     /// Makes the tables or brings them up to date, and then what the edition allows. Safe to repeat and to run twice
@@ -93,7 +110,7 @@ impl Store {
     /// # Errors
     /// [`Error::Url`], [`Error::Connect`], [`Error::NewSchema`], [`Error::Migration`].
     pub async fn migrate(url: &str) -> Result<Migrated, Error> {
-        let url::Url { target, place } = url::Url::parse(url)?;
+        let url::Url { target, place, .. } = url::Url::parse(url)?;
         match target {
             url::Target::Sqlite(options) => {
                 let (pool, applied) = sqlite::open(options, &place).await?;

@@ -3,6 +3,8 @@
 
 mod fingerprint;
 mod judge;
+mod month;
+mod parts;
 mod scan;
 
 pub(crate) use judge::judge;
@@ -21,7 +23,7 @@ use crate::error::{Error, NoBars};
 use crate::frame::{BadCell, Frame};
 use crate::progress::Progress;
 use crate::resample::resample;
-use crate::tx::{Arg, Mode, Tx};
+use crate::tx::{Arg, Conn, Mode, Tx};
 use crate::{Store, row::BarRow};
 
 /// A stretch of time, microseconds UTC, half-open; `None` is an open end.
@@ -98,16 +100,12 @@ pub(crate) async fn load(
         to_us: plan.end_us,
         columns,
     };
-    let counted = scan::count(&mut tx, &scan, &series).await?;
-    progress.begin("loading bars", counted);
-    let frame = read(tx, scan, progress).await;
-    progress.end();
-    let frame = frame?;
-    let sent = frame.rows() as u64;
-    if let Some(counted) = counted.filter(|&counted| counted != sent) {
-        let (symbol, timeframe) = (ask.symbol.clone(), plan.source);
-        return Err(Error::RowCount { place: store.place(), symbol, timeframe, counted, sent });
-    }
+    let columns = scan.columns.clone();
+    let block = match tx.conn {
+        Conn::Sqlite(_) => read(tx, scan, progress).await?,
+        Conn::Postgres(_) => parts::read(store, tx, &plan, scan, progress).await?,
+    };
+    let frame = Frame::new(block.time_us, columns.into_iter().zip(block.columns))?;
     // Buckets and fingerprint of a year of minutes are tens of milliseconds of pure computing.
     let (place, asked) = (store.place(), ask.clone());
     let made = tokio::task::spawn_blocking(move || finish(&place, &asked, &plan, &frame)).await;
@@ -178,22 +176,18 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
     Ok(first.map_or(plan.start_us, |us| ask.timeframe.floor(us)))
 }
 
-/// The rows of `scan` as a frame.
-async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Frame, Error> {
-    let columns = scan.columns.clone();
-    let all = collect(tx, scan, progress).await?;
-    Frame::new(all.time_us, columns.into_iter().zip(all.columns))
-}
-
-/// The rows of `scan`, all of them.
-async fn collect(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
+/// The rows of `scan` as they come. An embedded file is not asked for their number first: there no network can lose a
+/// row, the loop over them ends in an error or at the end, and counting would double the time.
+async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
     let mut all = Block::new(scan.columns.len());
+    progress.begin("loading bars", None);
     let mut blocks = scan::start(tx, scan);
     while let Some(block) = blocks.recv().await {
-        let block = block?;
-        progress.advance(block.time_us.len() as u64);
-        all.append(&block);
+        let block = block.inspect_err(|_| progress.end())?;
+        progress.advance(block.rows() as u64);
+        all.append(&block, 0..block.rows());
     }
+    progress.end();
     Ok(all)
 }
 

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Transaction};
 
 use crate::error::Error;
+use crate::row::BarRow;
 use crate::schema::{self, Edition, Folder, Migrated};
 
 /// How long a connection may take.
@@ -51,7 +52,8 @@ pub(crate) fn with_settings(options: PgConnectOptions) -> PgConnectOptions {
     } else {
         options
     };
-    options.options([("lock_timeout", LOCK_LIMIT)]).disable_statement_logging()
+    // Compiling a statement over hundreds of chunks takes longer than running it.
+    options.options([("lock_timeout", LOCK_LIMIT), ("jit", "off")]).disable_statement_logging()
 }
 
 pub(crate) async fn connect(
@@ -99,6 +101,10 @@ fn connect_error(place: &str, source: sqlx::Error) -> Error {
             "3D000" => ("there is no such database", "make it with `createdb`, or name another"),
             "53300" => ("the server has no connection left", "try again later"),
             "57P03" => ("the server is starting", "try again in a moment"),
+            "08P01" => (
+                "a pooler in between refused our settings",
+                "let it pass them (PgBouncer: ignore_startup_parameters = options), or go round it",
+            ),
             _ => ("the server refused", "see what it says"),
         },
         _ => ("the connection broke off", "see whether that is a PostgreSQL server"),
@@ -153,8 +159,9 @@ pub(crate) async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Er
     }
 }
 
-/// Rows in the staging table after which they are moved on, so that it does not grow with the file.
-pub(crate) const STAGED_ROWS: usize = 500_000;
+/// Rows that are sent at once. Not more, because they are held in memory until the server has been asked about their
+/// range; not fewer, because a COPY looks its chunks up anew.
+pub(crate) const ROWS_AT_ONCE: usize = 65_536;
 
 /// Makes the staging table and keeps other writers of the same series out until this transaction ends: two upserts of
 /// the same bars in different orders would block each other.
@@ -181,10 +188,59 @@ pub(crate) async fn prepare_bars(
     Ok(())
 }
 
-/// Upserts what is staged. A row that holds the same values already is left alone: it would only be written twice.
-pub(crate) async fn flush_bars(
+/// Writes `rows` of one series and returns how many were new or changed: straight into the table where that holds none
+/// of the series between the first and the last of them, else through the staging table.
+pub(crate) async fn write_bars(
     tx: &mut Transaction<'static, Postgres>,
+    symbol: &str,
+    timeframe: &str,
+    rows: &[BarRow],
 ) -> Result<u64, sqlx::Error> {
+    let first = rows.iter().map(|row| row.time_us).min();
+    let last = rows.iter().map(|row| row.time_us).max();
+    let Some((first, last)) = first.zip(last) else { return Ok(0) };
+    let lines = copy::bar_lines(symbol, timeframe, rows)?;
+    let time = |us| {
+        chrono::DateTime::from_timestamp_micros(us)
+            .ok_or_else(|| sqlx::Error::Encode(format!("{us} us is no date").into()))
+    };
+    let taken: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM market_data WHERE symbol = $1 AND timeframe = $2 \
+         AND timestamp BETWEEN $3 AND $4)",
+    )
+    .bind(symbol)
+    .bind(timeframe)
+    .bind(time(first)?)
+    .bind(time(last)?)
+    .fetch_one(&mut **tx)
+    .await?;
+    if !taken && copy_straight(tx, &lines).await? {
+        return Ok(rows.len() as u64);
+    }
+    copy::copy_in(tx, copy::STAGED_BARS, &lines).await?;
+    flush_bars(tx).await
+}
+
+/// Whether the table took the rows as they are. It does not when another program, which does not know our lock, wrote
+/// one of them since we looked, or when row level security is on for the table.
+async fn copy_straight(
+    tx: &mut Transaction<'static, Postgres>,
+    lines: &copy::Lines,
+) -> Result<bool, sqlx::Error> {
+    let mut inner = (&mut **tx).begin().await?;
+    match copy::copy_in(&mut inner, copy::BARS, lines).await {
+        Ok(()) => inner.commit().await.map(|()| true),
+        Err(sqlx::Error::Database(error))
+            if error.is_unique_violation() || error.code().as_deref() == Some("0A000") =>
+        {
+            inner.rollback().await.map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Upserts what is staged. A row that holds the same values already is left alone: it would only be written twice.
+async fn flush_bars(tx: &mut Transaction<'static, Postgres>) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO market_data AS m (symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
          trades_count, taker_buy_volume, taker_buy_quote_volume) \

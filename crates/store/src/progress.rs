@@ -8,6 +8,8 @@ pub trait Progress: Send + Sync {
     fn advance(&self, units: u64);
     /// The piece is over, well or not.
     fn end(&self);
+    /// Something that a person should hear of, and that does not stop the work: a sentence.
+    fn note(&self, _text: &str) {}
 }
 
 /// Says nothing: for tests and `--json`.

@@ -179,12 +179,12 @@ impl Tx {
         answer(done, what, &place)
     }
 
-    fn answer<T>(&self, done: Option<Result<T, sqlx::Error>>) -> Result<T, Error> {
+    pub(crate) fn answer<T>(&self, done: Option<Result<T, sqlx::Error>>) -> Result<T, Error> {
         answer(done, self.what, &self.place)
     }
 }
 
-async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(STATEMENT_LIMIT, work).await.ok()
 }
 

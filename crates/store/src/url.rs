@@ -19,6 +19,8 @@ pub(crate) struct Url {
     pub(crate) target: Target,
     /// As shown to people: without password.
     pub(crate) place: String,
+    /// Which database of which server, for what is kept of it on this machine: neither user nor password.
+    pub(crate) server: String,
 }
 
 impl Url {
@@ -34,28 +36,30 @@ impl Url {
                 let file = options.get_filename().display().to_string();
                 let file =
                     if file.starts_with("file:sqlx-in-memory") { ":memory:".into() } else { file };
-                Ok(Self { target: Target::Sqlite(options), place: format!("sqlite:{file}") })
+                let place = format!("sqlite:{file}");
+                Ok(Self { target: Target::Sqlite(options), server: place.clone(), place })
             }
             "postgres" | "postgresql" => {
                 // The driver's messages about a bad port or option repeat no password.
                 let options = PgConnectOptions::from_str(&format!("postgres:{rest}"))
                     .map_err(|e| refuse(plain(&e)))?;
-                let place = postgres_place(&options);
-                Ok(Self { target: Target::Postgres(options), place })
+                let server = postgres_server(&options);
+                let place = format!("postgres://{}@{server}", options.get_username());
+                Ok(Self { target: Target::Postgres(options), place, server })
             }
             other => Err(refuse(format!("`{other}` is not sqlite, postgres or postgresql"))),
         }
     }
 }
 
-fn postgres_place(options: &PgConnectOptions) -> String {
+/// `host:port/database`.
+fn postgres_server(options: &PgConnectOptions) -> String {
     let host = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
     };
-    let user = options.get_username();
-    let database = options.get_database().unwrap_or(user);
-    format!("postgres://{user}@{host}:{}/{database}", options.get_port())
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!("{host}:{}/{database}", options.get_port())
 }
 
 fn plain(error: &sqlx::Error) -> String {
@@ -95,6 +99,7 @@ mod tests {
         assert_eq!(place(url), "postgres://ann@db:5433/lab");
         let url = "postgres://ann@db/lab?password=s3cret";
         assert_eq!(place(url), "postgres://ann@db:5432/lab");
+        assert_eq!(Url::parse(url).unwrap().server, "db:5432/lab");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
 use crate::report;
 use crate::synthetic;
-use crate::talk;
+use crate::talk::{self, Bar, Unit};
 
 /// Cases that run at once.
 const AT_ONCE: usize = 16;
@@ -107,7 +107,7 @@ async fn run_case(source: Source, base: &Path, case: &Case) -> Result<Got, Fail>
         Some(symbol) => run::ask_of(choice, definition, symbol.clone())?,
         None => run::ask(&source.store, choice, definition).await?,
     };
-    let loaded = source.store.load(&ask, &Silent).await?;
+    let loaded = source.store.load(&ask, &Bar::new(Unit::Rows, true)).await?;
     let outcome = prepared.simulate(Arc::clone(&loaded.bars)).await?;
     let run = outcome.map_err(|failure| Fail::data(format!("the run failed: {failure}")))?;
     Ok(got(&prepared, &ask, &loaded, &run))
@@ -137,7 +137,10 @@ impl Stores {
             return Ok(source.clone());
         }
         let source = match &case.data {
-            None => Source { store: Store::open(&global.db).await?, symbol: None },
+            None => Source {
+                store: super::cached(global, Store::open(&global.db).await?),
+                symbol: None,
+            },
             Some(Data::Synthetic { seed, minutes }) => synthetic_store(*seed, *minutes).await?,
             Some(Data::File { path }) => {
                 let beside = base.parent().unwrap_or(Path::new("")).join(path);

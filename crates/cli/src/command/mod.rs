@@ -1,5 +1,6 @@
 //! One file a command. Each takes its arguments and the store, prints, and says how it failed.
 
+mod cache;
 mod check;
 mod compare;
 mod data;
@@ -37,6 +38,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     match cli.command {
         Command::Strategy(command) => strategy::strategy(global, &command),
         Command::Migrate => migrate(global).await,
+        Command::Cache(command) => cache::cache(global, &command),
         Command::Db(command) => db::db(global, &command).await,
         Command::Demo => demo::demo(global, &open(global).await?).await,
         Command::Import(args) => import::import(global, &open(global).await?, args).await,
@@ -67,11 +69,19 @@ fn shows_password(mut args: impl Iterator<Item = String>) -> bool {
 }
 
 async fn open(global: &Global) -> Result<Store, Fail> {
-    let store = Store::open(&global.db).await?;
+    let store = cached(global, Store::open(&global.db).await?);
     if global.verbose > 0 {
         talk::say(format!("using `{}` ({})", store.place(), store.edition().name()));
     }
     Ok(store)
+}
+
+/// `store` with the user's cache, unless they want none.
+fn cached(global: &Global, store: Store) -> Store {
+    match cache::of_user() {
+        Some(cache) if !global.no_cache => store.with_cache(cache),
+        _ => store,
+    }
 }
 
 async fn migrate(global: &Global) -> Result<(), Fail> {

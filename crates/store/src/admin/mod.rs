@@ -40,7 +40,7 @@ pub enum Kept {
 /// # Errors
 /// [`Error::Url`], [`Error::Connect`], [`Error::Database`].
 pub async fn open(url: &str) -> Result<Kept, Error> {
-    let Url { target, place } = Url::parse(url)?;
+    let Url { target, place, .. } = Url::parse(url)?;
     match target {
         Target::Sqlite(options) => {
             Ok(Kept::Embedded(Box::new(status::embedded(options, place).await?)))

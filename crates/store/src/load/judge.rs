@@ -5,7 +5,7 @@ use sim::bars::Column;
 use sim::timeframe::Timeframe;
 use sim::verdict::{self, Series, Verdict};
 
-use super::{Range, bad_cell, collect, open_series};
+use super::{Range, bad_cell, open_series, read};
 use crate::Store;
 use crate::cells::Cells;
 use crate::error::Error;
@@ -40,10 +40,7 @@ pub(crate) async fn judge(
     progress: &dyn Progress,
 ) -> Result<Verdict, Error> {
     let (tx, scan) = open_series(store, symbol, timeframe, range, READ.to_vec()).await?;
-    progress.begin("judging bars", None);
-    let all = collect(tx, scan, progress).await;
-    progress.end();
-    let all = all?;
+    let all = read(tx, scan, progress).await?;
     let judged = tokio::task::spawn_blocking(move || {
         let mut columns = all.columns.into_iter();
         let [open, high, low, close] =

@@ -8,42 +8,14 @@ use sqlx::{Postgres, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::bars::Held;
 use crate::cells::{Block, Scan};
 use crate::error::Error;
 use crate::row::BarRow;
-use crate::tx::{Arg, Conn, Tx};
+use crate::tx::{Conn, Tx};
 use crate::{postgres, sqlite};
 
 /// Blocks that wait between the database and the reader.
 const BLOCKS_AHEAD: usize = 8;
-
-const COUNT: &str = "SELECT count(*) AS bars FROM market_data WHERE symbol = $1 \
-                     AND timeframe = $2 AND timestamp >= $3 AND timestamp < $4";
-
-/// How many rows `scan` will bring, by the server's count in the same snapshot. SQLite is not asked: there no network
-/// can lose a row, its step loop ends in an error or at the end, and counting would double the time.
-pub(super) async fn count(tx: &mut Tx, scan: &Scan, series: &[Held]) -> Result<Option<u64>, Error> {
-    if let Conn::Sqlite(_) = tx.conn {
-        return Ok(None);
-    }
-    let whole = |held: &&Held| {
-        held.timeframe.to_string() == scan.timeframe
-            && scan.from_us <= held.from_us
-            && scan.to_us >= held.to_us
-    };
-    if let Some(held) = series.iter().find(whole) {
-        return Ok(Some(held.bars));
-    }
-    let args = [
-        Arg::text(&scan.symbol),
-        Arg::text(&scan.timeframe),
-        Arg::time(scan.from_us),
-        Arg::time(scan.to_us),
-    ];
-    let row = tx.row(COUNT, &args).await?;
-    row.map(|row| Ok(row.int("bars")?.unsigned_abs())).transpose()
-}
 
 type Blocks = Sender<Result<Block, Error>>;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike};
-use futures_util::TryStreamExt;
+use futures_util::{TryStream, TryStreamExt};
 use sim::timeframe::{DAY_US, SECOND_US};
 use sqlx::postgres::Postgres;
 use sqlx::{PgConnection, Transaction};
@@ -14,22 +14,25 @@ use tokio::sync::mpsc::Sender;
 use crate::cells::{Block, Scan};
 use crate::error::Error;
 use crate::row::BarRow;
+use crate::tx::limited;
 
 /// How long the server may take for the next rows.
 const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 /// Decimal places of a unit of 1e-8.
 const PLACES: usize = 8;
 
-const BARS_IN: &str = "COPY staged_bars (symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
-                       trades_count, taker_buy_volume, taker_buy_quote_volume) FROM STDIN";
+/// Bars into the table itself, and into the staging table.
+pub(crate) const BARS: &str = "COPY market_data (symbol, timestamp, timeframe, open, high, low, close, volume, \
+     quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume) FROM STDIN";
+pub(crate) const STAGED_BARS: &str = "COPY staged_bars (symbol, timestamp, timeframe, open, high, low, close, volume, \
+     quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume) FROM STDIN";
 
-/// Sends `rows` into the staging table of bars.
-pub(crate) async fn bars_in(
-    tx: &mut Transaction<'static, Postgres>,
+/// `rows` as lines for [`BARS`] or [`STAGED_BARS`].
+pub(crate) fn bar_lines(
     symbol: &str,
     timeframe: &str,
     rows: &[BarRow],
-) -> Result<(), sqlx::Error> {
+) -> Result<Lines, sqlx::Error> {
     let mut lines = Lines::default();
     for row in rows {
         lines.text(symbol);
@@ -44,18 +47,21 @@ pub(crate) async fn bars_in(
         lines.units(row.taker_buy_quote_volume);
         lines.end();
     }
-    copy_in(tx, BARS_IN, &lines).await
+    Ok(lines)
 }
 
-/// Sends `lines` by the COPY statement `sql`.
+/// Sends `lines` by the COPY statement `sql`; a server that takes nothing any more is given up after a while.
 pub(crate) async fn copy_in(
     conn: &mut PgConnection,
     sql: &'static str,
     lines: &Lines,
 ) -> Result<(), sqlx::Error> {
-    let mut copy = conn.copy_in_raw(sql).await?;
-    copy.send(lines.text.as_bytes()).await?;
-    copy.finish().await.map(|_| ())
+    let sent = limited(async {
+        let mut copy = conn.copy_in_raw(sql).await?;
+        copy.send(lines.text.as_bytes()).await?;
+        copy.finish().await.map(|_| ())
+    });
+    sent.await.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 /// Lines of COPY text.
@@ -147,28 +153,42 @@ pub(crate) async fn bars_out(
     scan: &Scan,
     sender: &Sender<Result<Block, Error>>,
 ) -> Result<(), sqlx::Error> {
-    // What the decoder below expects, whatever the user's settings are.
-    sqlx::raw_sql("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'")
-        .execute(&mut **tx)
-        .await?;
     let sql = bars_out_sql(tx, scan).await?;
     let mut messages = tx.copy_out_raw(&sql).await?;
-    let mut decoder = Decoder::new(scan.columns.len());
-    loop {
-        let message = tokio::time::timeout(SILENCE_LIMIT, messages.try_next()).await;
-        let Some(bytes) = message.map_err(|_| sqlx::Error::PoolTimedOut)?? else { break };
+    let mut decoder = Decoder::new(Block::new(scan.columns.len()));
+    while let Some(bytes) = next(&mut messages).await? {
         decoder.take(&bytes).map_err(sqlx::Error::Protocol)?;
-        let full = decoder.block.time_us.len() >= Block::ROWS;
+        let full = decoder.block.rows() >= Block::ROWS;
         if full && sender.send(Ok(decoder.next_block())).await.is_err() {
             return Ok(());
         }
     }
-    if !decoder.rest.is_empty() {
-        return Err(sqlx::Error::Protocol("COPY ended within a row".to_owned()));
-    }
     // Nobody listens any more: the rows are not wanted.
-    let _ = sender.send(Ok(decoder.next_block())).await;
+    let _ = sender.send(Ok(decoder.finish()?)).await;
     Ok(())
+}
+
+/// The rows of `scan`, of which there are about `rows`.
+pub(crate) async fn bars_whole(
+    tx: &mut Transaction<'static, Postgres>,
+    scan: &Scan,
+    rows: usize,
+) -> Result<Block, sqlx::Error> {
+    let sql = bars_out_sql(tx, scan).await?;
+    let mut messages = tx.copy_out_raw(&sql).await?;
+    let mut decoder = Decoder::new(Block::with_capacity(scan.columns.len(), rows));
+    while let Some(bytes) = next(&mut messages).await? {
+        decoder.take(&bytes).map_err(sqlx::Error::Protocol)?;
+    }
+    decoder.finish()
+}
+
+/// The next message of a COPY.
+async fn next<T>(
+    messages: &mut (impl TryStream<Ok = T, Error = sqlx::Error> + Unpin),
+) -> Result<Option<T>, sqlx::Error> {
+    let message = tokio::time::timeout(SILENCE_LIMIT, messages.try_next()).await;
+    message.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
 /// COPY takes no parameters, so the server itself writes the literals of a statement that does.
@@ -176,6 +196,10 @@ async fn bars_out_sql(
     tx: &mut Transaction<'static, Postgres>,
     scan: &Scan,
 ) -> Result<String, sqlx::Error> {
+    // What the decoder below expects, whatever the user's settings are.
+    sqlx::raw_sql("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'")
+        .execute(&mut **tx)
+        .await?;
     let columns: Vec<&str> = scan.columns.iter().map(|c| c.name()).collect();
     let select = format!(
         "COPY (SELECT timestamp, {} FROM market_data WHERE symbol = %L AND timeframe = %L \
@@ -205,8 +229,18 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn new(columns: usize) -> Self {
-        Self { block: Block::new(columns), rest: Vec::new(), days: Days::default() }
+    /// Adds rows to `block`.
+    fn new(block: Block) -> Self {
+        Self { block, rest: Vec::new(), days: Days::default() }
+    }
+
+    /// What is left after the last message.
+    fn finish(self) -> Result<Block, sqlx::Error> {
+        if self.rest.is_empty() {
+            Ok(self.block)
+        } else {
+            Err(sqlx::Error::Protocol("COPY ended within a row".to_owned()))
+        }
     }
 
     fn next_block(&mut self) -> Block {
@@ -372,14 +406,14 @@ mod tests {
     fn rows_cut_anywhere_are_the_same_rows() {
         let text = b"2024-01-01 00:00:00+00\t1.5\t\\N\n2024-01-01 00:01:00+00\t2\t3.25\n";
         let whole = {
-            let mut decoder = Decoder::new(2);
+            let mut decoder = Decoder::new(Block::new(2));
             decoder.take(text).unwrap();
             decoder.block
         };
         assert_eq!(whole.columns[1].get(0), None);
         assert_eq!(whole.columns[1].get(1), Some(325_000_000));
         for cut in 0..text.len() {
-            let mut decoder = Decoder::new(2);
+            let mut decoder = Decoder::new(Block::new(2));
             decoder.take(&text[..cut]).unwrap();
             decoder.take(&text[cut..]).unwrap();
             assert_eq!(decoder.block, whole, "cut at {cut}");

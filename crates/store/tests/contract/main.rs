@@ -7,6 +7,7 @@
 )]
 
 mod bars;
+mod cache;
 mod document; // the tables are the document's, but for what is listed
 mod places;
 mod runs;
