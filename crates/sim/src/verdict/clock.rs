@@ -66,29 +66,37 @@ pub(super) fn shifted(s: &Series<'_>) -> Found {
     found
 }
 
-/// Blocks that equal the bars `hours` before them.
+/// Blocks that equal the bars `hours` before them. One bar in [`BLOCK_BARS`] is looked at, since no block that counts
+/// lies between two of them.
 fn blocks(s: &Series<'_>, hours: i64, found: &mut Found) {
-    let mut j = 0;
-    let mut from = None;
-    for i in 0..=s.len() {
-        let equal = i < s.len() && {
-            let then = s.time_us[i] - hours * HOUR_US;
-            while s.time_us[j] < then {
-                j += 1;
-            }
-            // Bars that are alike anyway say nothing.
-            s.time_us[j] == then && s.same(i, j) && !s.still(i) && !s.same(i, i.saturating_sub(1))
-        };
-        match (equal, from) {
-            (true, None) => from = Some(i),
-            (false, Some(start)) => {
-                if i - start >= BLOCK_BARS {
-                    found.add(s.place(start, i, hours as f64, "block"));
-                }
-                from = None;
-            }
-            _ => {}
+    // Where there is no gap, the bar of so many hours before is always the same number of bars back.
+    let mut back = 0;
+    let mut equal = |i: usize| {
+        let then = s.time_us[i] - hours * HOUR_US;
+        if i < back || s.time_us[i - back] != then {
+            let Ok(j) = s.time_us[..i].binary_search(&then) else { return false };
+            back = i - j;
         }
+        // Bars that are alike anyway say nothing.
+        s.same(i, i - back) && !s.still(i) && !s.same(i, i - 1)
+    };
+    let mut i = BLOCK_BARS - 1;
+    while i < s.len() {
+        if !equal(i) {
+            i += BLOCK_BARS;
+            continue;
+        }
+        let (mut from, mut to) = (i, i + 1);
+        while from > 0 && equal(from - 1) {
+            from -= 1;
+        }
+        while to < s.len() && equal(to) {
+            to += 1;
+        }
+        if to - from >= BLOCK_BARS {
+            found.add(s.place(from, to, hours as f64, "block"));
+        }
+        i = to + BLOCK_BARS - 1;
     }
 }
 

@@ -259,6 +259,16 @@ fn hours_of_another_time_zone_show_in_three_ways() {
     let place = &found.worst[0];
     assert_eq!((found.places, place.bars, place.size, place.how), (1, 300, 5.0, "block"));
     assert_eq!(place.from_us, START + 1_500 * MINUTE);
+    // Six bars are a block wherever they lie, behind a gap too; five are none.
+    for (from, n, places) in (1_501..1_508).flat_map(|at| [(at, 6, 1), (at, 5, 0)]) {
+        let mut bars = Bars::walk("1m", 3_000);
+        for i in from..from + n {
+            bars.copy(i - 300, i);
+        }
+        let verdict = bars.without(700..703).verdict();
+        let found = verdict.of(&[Kind::Timezone]).next().map_or(0, |found| found.places);
+        assert_eq!(found, places, "{n} bars at {from}");
+    }
     // 2024-03-31, 02:00 to 03:00 is the hour that does not exist in Berlin; a day later it does.
     for (day, kinds) in [(30, vec![Kind::Gaps, Kind::Timezone]), (31, vec![Kind::Gaps])] {
         let first = usize::try_from((day * DAY + 2 * HOUR) / (5 * MINUTE)).expect("small");
