@@ -32,10 +32,34 @@ struct Case {
     variants: Vec<Variant>,
 }
 
+/// Cost against bars, averages being as many times as long so that trades stay as they are, and against variants.
+fn scaling(bars: &Bars, rounds: usize) {
+    let cross = ready_file::all().into_iter().find(|file| file.name == "sma_cross").unwrap();
+    let tenth = walk(BARS / 10);
+    let mut lengths: Vec<(i64, i64)> =
+        (5..=100).flat_map(|f| (20..=400).step_by(10).map(move |s| (f, s))).collect();
+    lengths.retain(|(fast, slow)| fast < slow);
+    let case = |name: String, n: usize, times: i64| {
+        let variant = |&(fast, slow): &(i64, i64)| {
+            let mut params = cross.grid()[0].clone();
+            params.set("fast", (times * fast).into());
+            params.set("slow", (times * slow).into());
+            Variant { params, rules: Rules::default() }
+        };
+        let chosen = (0..n).map(|i| &lengths[i * lengths.len() / n]);
+        Case { name, rules: cross.rules.clone(), variants: chosen.map(variant).collect() }
+    };
+    measure(&tenth, &case("scaling: a tenth of the bars".to_owned(), 100, 1), rounds);
+    measure(bars, &case("scaling: all bars, averages x 10".to_owned(), 100, 10), rounds);
+    for n in [1, 10, 100, 355, lengths.len()] {
+        measure(bars, &case(format!("scaling: {n} variants"), n, 1), rounds);
+    }
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let rounds = std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |text| text.parse().unwrap());
-    let bars = walk();
+    let bars = walk(BARS);
     println!("{}", machine());
     println!(
         "{BARS} bars; best of {rounds} rounds, 1 and 2 threads by turns; CPU seconds of the process"
@@ -45,12 +69,15 @@ fn main() {
             measure(&bars, &case, rounds);
         }
     }
+    if wanted.is_empty() || wanted.iter().any(|w| "scaling".contains(w.as_str())) {
+        scaling(&bars, rounds);
+    }
     println!("peak memory {} MB", status("VmHWM:").unwrap_or(0) / 1024);
 }
 
 /// A walk from 5,000 in cents: every step about normal with a deviation of 0.18 %, a wild market's minutes, so that
 /// stops of some per cent are reached often.
-fn walk() -> Bars {
+fn walk(n_bars: i64) -> Bars {
     let mut state = 42_u64;
     let mut below = |n: u64| {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -61,7 +88,7 @@ fn walk() -> Bars {
     };
     let mut c = Columns::default();
     let mut last = 500_000_i64;
-    for bar in 0..BARS {
+    for bar in 0..n_bars {
         let scale = last / 550;
         let bell = (0..12).map(|_| below(1_001)).sum::<i64>() - 6_000;
         let open = last;

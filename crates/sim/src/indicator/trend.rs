@@ -131,6 +131,8 @@ pub(super) fn adx(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
 
 /// Supertrends that are computed side by side.
 pub(super) const LANES: usize = 8;
+/// Bars of a block of them.
+const ROWS: usize = 64;
 
 /// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once: each waits for its own bar
 /// before, so that one alone would leave the processor idle.
@@ -149,27 +151,34 @@ pub(super) fn supertrends<const N: usize>(
     let (mut upper, mut lower) = ([f64::INFINITY; N], [f64::NEG_INFINITY; N]);
     let mut trend = [1.0; N];
     let (mut close_before, mut first) = (0.0, true);
-    for (i, &atr) in atr.iter().enumerate() {
-        if atr.is_nan() {
-            continue;
+    // Rows of a block are kept together and handed out lane by lane: columns that lie alike in memory would drive each
+    // other out of the cache.
+    let mut rows = [[f64::NAN; N]; ROWS];
+    for from in (0..atr.len()).step_by(ROWS) {
+        let to = (from + ROWS).min(atr.len());
+        for (row, i) in rows.iter_mut().zip(from..to) {
+            if atr[i].is_nan() {
+                *row = [f64::NAN; N];
+                continue;
+            }
+            let (middle, close, atr) = ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i], atr[i]);
+            for k in 0..N {
+                let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
+                let tighter = if above < upper[k] { above } else { upper[k] };
+                upper[k] = if close_before <= upper[k] { tighter } else { above };
+                let tighter = if below > lower[k] { below } else { lower[k] };
+                lower[k] = if close_before >= lower[k] { tighter } else { below };
+                let (stays, rises) = (first | (close >= lower[k]), close > upper[k]);
+                let was_up = trend[k] > 0.0;
+                let up = (was_up & stays) | (!was_up & rises);
+                trend[k] = if up { 1.0 } else { -1.0 };
+                let value = if up { lower[k] } else { upper[k] };
+                row[k] = if direction { trend[k] } else { value };
+            }
+            (close_before, first) = (close, false);
         }
-        let (middle, close) = ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i]);
-        let mut values = [0.0; N];
-        for k in 0..N {
-            let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
-            let tighter = if above < upper[k] { above } else { upper[k] };
-            upper[k] = if close_before <= upper[k] { tighter } else { above };
-            let tighter = if below > lower[k] { below } else { lower[k] };
-            lower[k] = if close_before >= lower[k] { tighter } else { below };
-            let (stays, rises) = (first || close >= lower[k], close > upper[k]);
-            let up = if trend[k] > 0.0 { stays } else { rises };
-            trend[k] = if up { 1.0 } else { -1.0 };
-            values[k] = if up { lower[k] } else { upper[k] };
+        for (k, out) in out.iter_mut().enumerate() {
+            out[from..to].iter_mut().zip(&rows).for_each(|(out, row)| *out = row[k]);
         }
-        let values = if direction { trend } else { values };
-        for (out, value) in out.iter_mut().zip(values) {
-            out[i] = value;
-        }
-        (close_before, first) = (close, false);
     }
 }

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::expr::{Bound, Series, Term, Truth};
-use crate::order::Trade;
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
@@ -17,7 +16,7 @@ use super::money::{Gap, Market};
 use super::rules::{self, RuleBits};
 use super::tape::Tape;
 use super::walk::{Distance, Job, Walker};
-use super::{Fault, Outcome, Variant};
+use super::{Fault, Outcome, Variant, Walked};
 
 /// A variant whose rules have their parameters.
 pub(super) struct Ready<'v> {
@@ -34,7 +33,7 @@ pub(super) struct Work<'a> {
     pub(super) tile: usize,
     /// Whether trades are kept.
     pub(super) list: bool,
-    pub(super) sink: &'a (dyn Fn(usize, Result<(Outcome, Vec<Trade>), Fault>) + Sync),
+    pub(super) sink: &'a (dyn Fn(usize, Result<Walked, Fault>) + Sync),
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -173,7 +172,7 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
     }
 }
 
-fn reference(tape: &Tape<'_>, ready: &Ready<'_>) -> Result<(Outcome, Vec<Trade>), Failure> {
+fn reference(tape: &Tape<'_>, ready: &Ready<'_>) -> Result<Walked, Failure> {
     let mut signals = ready.signals.clone();
     let run = run::run(tape.bars, &mut signals, &ready.variant.rules)?;
     Ok((Outcome::from(&run), run.trades))

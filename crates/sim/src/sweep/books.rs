@@ -256,6 +256,7 @@ impl<'a> Books<'a> {
     }
 
     /// Equity with `held` marked at `close`; `None` at or beyond DECIMAL(20,8).
+    #[inline]
     pub(super) fn equity(&self, held: &Held, close: i64) -> Option<i128> {
         in_range(self.cash + signed(held.long, value(held.quantity, close)?))
     }

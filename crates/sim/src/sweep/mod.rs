@@ -226,6 +226,9 @@ pub fn trades(
     })
 }
 
+/// What comes of a variant, and its trades where they are kept.
+type Walked = (Outcome, Vec<Trade>);
+
 /// Walks every variant; with `list`, trades are kept.
 fn walk(
     bars: &Bars,
@@ -233,7 +236,7 @@ fn walk(
     variants: &[Variant],
     options: &Options<'_>,
     list: bool,
-    sink: &(dyn Fn(usize, Result<(Outcome, Vec<Trade>), Fault>) + Sync),
+    sink: &(dyn Fn(usize, Result<Walked, Fault>) + Sync),
 ) -> Result<(), SweepError> {
     options.check(variants.len())?;
     let kernel = prices_fit(bars);

@@ -25,8 +25,10 @@ impl<'a> Pyramid<'a> {
             if lows.len() <= FAN {
                 break;
             }
-            let least = lows.chunks(FAN).map(lowest).collect();
-            let greatest = highs.chunks(FAN).map(highest).collect();
+            let (least, mut greatest) = simd::block_extremes(lows, FAN);
+            if !std::ptr::eq(lows, highs) {
+                greatest = simd::block_extremes(highs, FAN).1;
+            }
             levels.push((least, greatest));
         }
         Self { low, high, levels }

@@ -14,6 +14,9 @@ use super::formula::Formula;
 /// The place of a rule that there is not: no bit is ever set.
 const NOTHING: usize = 0;
 
+/// Bars that all comparisons pass before the next ones.
+const PIECE: usize = 1_024;
+
 /// Rules in an order in which each follows what it is made of, and their bits over the present tile.
 #[derive(Debug)]
 pub(super) struct RuleBits {
@@ -44,7 +47,7 @@ impl RuleBits {
             joins: Vec::new(),
             places: HashMap::new(),
             words: Vec::new(),
-            room: Room::new(tile_words),
+            room: Room::new(tile_words.min(PIECE / WORD)),
         };
         let mut pairs = HashMap::new();
         for rule in rules {
@@ -98,8 +101,13 @@ impl RuleBits {
     /// Goes on to the tile of `bars`, which begins where the last one ended.
     pub(super) fn advance(&mut self, bars: &Range<usize>) {
         let Self { tile_words, pairs, joins, words, room, .. } = self;
-        for pair in pairs {
-            pair.tile(bars.clone(), room, words, *tile_words);
+        // Pieces so small that one operand stays in the nearest cache while others pass.
+        for from in bars.clone().step_by(PIECE) {
+            let piece = from..(from + PIECE).min(bars.end);
+            let words = &mut words[(from - bars.start) / WORD..];
+            for pair in &mut *pairs {
+                pair.tile(piece.clone(), room, words, *tile_words);
+            }
         }
         let n_words = bars.len().div_ceil(WORD);
         for (place, join) in joins {

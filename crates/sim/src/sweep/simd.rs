@@ -60,6 +60,34 @@ pub(super) fn extremes(values: &[i64]) -> (i64, i64) {
     extremes_plain(values)
 }
 
+/// The extremes of every `fan` values, of the last ones there may be fewer: all least, all greatest.
+pub(super) fn block_extremes(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::block_extremes_512(values, fan) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { x86::block_extremes_256(values, fan) };
+        }
+    }
+    block_extremes_plain(values, fan)
+}
+
+#[inline(always)]
+fn block_extremes_plain(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
+    let n_blocks = values.len().div_ceil(fan);
+    let (mut least, mut greatest) = (Vec::with_capacity(n_blocks), Vec::with_capacity(n_blocks));
+    for block in values.chunks(fan) {
+        let extremes = extremes_plain(block);
+        least.push(extremes.0);
+        greatest.push(extremes.1);
+    }
+    (least, greatest)
+}
+
 /// Inlined where wider registers are allowed, it uses them.
 #[inline(always)]
 fn extremes_plain(values: &[i64]) -> (i64, i64) {
@@ -96,6 +124,16 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     pub(super) fn extremes_256(values: &[i64]) -> (i64, i64) {
         super::extremes_plain(values)
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn block_extremes_512(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
+        super::block_extremes_plain(values, fan)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn block_extremes_256(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
+        super::block_extremes_plain(values, fan)
     }
 
     #[target_feature(enable = "avx512f")]

@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 use crate::exact;
-use crate::order::{ExitReason, RejectReason, Trade};
+use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 use crate::run::Failure;
 
-use super::Outcome;
+use super::Walked;
 use super::books::{Books, Closing, Held};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
@@ -96,7 +96,7 @@ impl<'a> Walker<'a> {
     }
 
     /// What came of the variant, all bars being walked, and its trades if they were kept.
-    pub(super) fn finish(mut self) -> Result<(Outcome, Vec<Trade>), Failure> {
+    pub(super) fn finish(mut self) -> Result<Walked, Failure> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
