@@ -15,7 +15,7 @@ mod trades;
 mod work;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +100,7 @@ async fn go(
         progress,
         stages: Mutex::default(),
         held: Mutex::new(held),
+        in_flight: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         drop_now: AtomicBool::new(false),
     });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) progress: Progress,
     pub(crate) stages: Mutex<Stages>,
     pub(crate) held: Mutex<BTreeMap<usize, Arc<Loaded>>>,
+    /// Blocks that were taken and are not saved yet.
+    pub(crate) in_flight: AtomicUsize,
     /// No more blocks are taken.
     pub(crate) stop: AtomicBool,
     /// The block at hand is dropped too.
@@ -146,6 +148,7 @@ impl Worker {
                 self.patiently(|| self.store.claim_block(id, &self.owner, blocks.clone())).await?;
             if let Some(claim) = claim {
                 waiting = false;
+                self.in_flight.fetch_add(1, Ordering::Relaxed);
                 if to.send(claim).await.is_err() {
                     return Ok(Ended::Stopped);
                 }
@@ -158,6 +161,10 @@ impl Worker {
             }
             // The rest is in flight here, or another worker has it: it ends, or its lease does.
             tokio::time::sleep(LOOK).await;
+            // A claim whose answer was lost with its connection may stand: ours by name, and nobody works on it.
+            if self.in_flight.load(Ordering::Relaxed) == 0 {
+                self.patiently(|| self.store.release_blocks(id, &self.owner)).await?;
+            }
             if waiting {
                 self.patiently(|| self.store.release_dead(id)).await?;
             }
@@ -188,6 +195,7 @@ impl Worker {
         while let Some(rows) = rows.recv().await {
             let begun = Instant::now();
             self.patiently(|| self.store.save_block(&rows, &self.owner)).await?;
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.spent(|stages| &mut stages.write, begun);
             self.progress.saved(rows.variants.len() as u64);
         }
