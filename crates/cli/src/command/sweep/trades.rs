@@ -21,6 +21,8 @@ use crate::fail::{Code, Fail};
 /// Variants whose trades are in memory at once.
 const TOGETHER: usize = 24;
 
+type Lists = (Vec<Trade>, Vec<DayMark>);
+
 pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
     let begun = Instant::now();
     let most = match trades(&worker.plan.kept.trades) {
@@ -92,7 +94,7 @@ fn lists(
     loaded: &Loaded,
     variants: &[Variant],
     threads: usize,
-) -> Result<Vec<(Vec<Trade>, Vec<DayMark>)>, Fail> {
+) -> Result<Vec<Lists>, Fail> {
     let bug = |e: anyhow::Error| Fail::new(Code::Bug, e);
     let bars = &loaded.bars;
     let Some(rules) = definition.signal_rules() else {
