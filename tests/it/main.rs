@@ -10,6 +10,7 @@ mod backends; // L6, L7: the same answers everywhere, twice is once, and SQL rea
 mod backup; // recovery to a point in time, by the script that is shipped
 mod cluster; // a server of one test's own
 mod commands; // what a person sees of every command, on good and on bad input
+mod faults; // servers that refuse, go away halfway or do nothing
 mod gate; // backtest check: passes, fails, cannot run; the project's own baselines
 mod keeping; // `backtest db …`: what a person sees
 mod killed; // SIGKILL at any moment of import and run leaves nothing torn
