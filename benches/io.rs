@@ -1,4 +1,4 @@
-//! Import and load of a year of minutes by the real binary, beside the database's own bulk path on the same rows.
+//! Import, load and save of a year of minutes by the real binary, beside the database's own bulk path on the same rows.
 //! `cargo bench -p backtest --bench io`; servers by TEST_POSTGRES_URL and TEST_TIMESCALE_URL. Nothing is asserted: README.md
 //! beside this file holds what it printed, and on what machine.
 #![expect(
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use store::cache::{Cache, LIMIT_BYTES};
 use store::progress::Silent;
 use store::{LoadAsk, Store};
 
@@ -156,29 +157,133 @@ fn server(dir: &Path, variable: &str, admin: &str) {
         // The very same table, emptied: its chunks and indexes are made anew.
         psql(&url, "TRUNCATE market_data");
         theirs.push(psql(&url, &format!("\\copy market_data ({COLUMNS}) FROM 'rows.txt'")));
+        if theirs.len() == ROUNDS as usize {
+            psql(&url, "VACUUM ANALYZE market_data");
+            load_from_server(dir, variable, &url, &psql);
+            save_to_server(dir, variable, &url, &psql);
+        }
         psql(admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
     }
     beside(&format!("import into {variable}"), &ours, "psql \\copy", &theirs);
 }
 
-/// Reading alone, in this process, beside the whole process of a run.
-fn load(dir: &Path) {
-    let url = format!("sqlite:{}", dir.join("ours.db").display());
-    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
-    let ask = LoadAsk {
+/// What the strategy reads: prices and times.
+fn ask() -> LoadAsk {
+    LoadAsk {
         symbol: "YEAR".to_owned(),
         timeframe: "1m".parse().expect("known"),
         from_us: None,
         to_us: None,
         warmup_bars: 0,
         columns: std::collections::BTreeSet::new(),
+    }
+}
+
+type Psql<'a> = &'a dyn Fn(&str, &str) -> Duration;
+
+/// Loading in this process, connecting included, beside the server's COPY of the same rows into nothing.
+fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let cache = Cache::new(dir.join(variable), LIMIT_BYTES);
+    let load = |cache: Option<&Cache>| {
+        let begun = Instant::now();
+        let loaded = runtime.block_on(async {
+            let store = Store::open(url).await.expect("it opens");
+            let store = match cache {
+                Some(cache) => store.with_cache(cache.clone()),
+                None => store,
+            };
+            store.load(&ask(), &Silent).await.expect("there are bars")
+        });
+        assert_eq!(u64::from(MINUTES), loaded.source_bars);
+        begun.elapsed()
     };
+    let nothing = "\\copy (SELECT timestamp, open, high, low, close FROM market_data WHERE symbol = 'YEAR' \
+                   AND timeframe = '1m' ORDER BY timestamp) TO '/dev/null'";
+    let (mut copies, mut plain, mut cold, mut warm) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..ROUNDS + 1 {
+        copies.push(psql(url, nothing));
+        plain.push(load(None));
+        cache.clear().expect("it can be deleted");
+        cold.push(load(Some(&cache)));
+        warm.push(load(Some(&cache)));
+    }
+    let copy = "COPY into nothing";
+    beside(&format!("load from {variable}"), &plain, copy, &copies);
+    beside(&format!("load from {variable}, filling the cache"), &cold, copy, &copies);
+    beside(&format!("load from {variable}, from the cache"), &warm, copy, &copies);
+}
+
+/// Trades of one save.
+const TRADES: usize = 100_000;
+const TRADE: &str = "symbol, side, quantity, entry_price, exit_price, entry_time, exit_time, pnl, \
+                     pnl_percentage, commission, strategy_signal";
+
+/// Saving the trades of a run, by the owner and under row level security, beside `\\copy` of the same rows.
+fn save_to_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    backtest(dir, url, "run buy_and_hold --symbol YEAR --timeframe 1m --warmup 0");
+    let trades = runtime.block_on(async {
+        let store = Store::open(url).await.expect("it opens");
+        let bars = store.load(&ask(), &Silent).await.expect("there are bars").bars;
+        let definition = strategies::ready("sma_cross").expect("it is ready");
+        let params = definition.params(&[]).expect("defaults");
+        let mut strategy = definition.build(&params).expect("it can be built");
+        let trades = sim::run(&bars, &mut *strategy, &sim::rules::Rules::default());
+        // Its trades again and again, for a number that takes time.
+        trades.expect("it runs").trades.into_iter().cycle().take(TRADES).collect::<Vec<_>>()
+    });
+    let role = format!("bench_{}", std::process::id());
+    psql(url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'x' IN ROLE authenticated_users"));
+    psql(url, &format!("UPDATE users SET db_role = '{role}'"));
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let secured = format!("{scheme}://{role}:x@{}", rest.rsplit_once('@').expect("a user").1);
+    let save = |url: &str| {
+        let store = runtime.block_on(Store::open(url)).expect("it opens");
+        let begun = Instant::now();
+        runtime.block_on(store.keep_trades(1, "YEAR", &trades, &[])).expect("they are saved");
+        begun.elapsed()
+    };
+    let (mut owner, mut user, mut theirs) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let clear = "TRUNCATE backtest_trades";
+        psql(url, clear);
+        owner.push(save(url));
+        let columns = format!("backtest_id, {TRADE}");
+        psql(
+            url,
+            &format!("\\copy (SELECT {columns} FROM backtest_trades ORDER BY id) TO 'trades.txt'"),
+        );
+        psql(url, clear);
+        user.push(save(&secured));
+        psql(url, clear);
+        theirs.push(psql(url, &format!("\\copy backtest_trades ({columns}) FROM 'trades.txt'")));
+    }
+    psql(url, &format!("DROP OWNED BY {role}"));
+    psql(url, &format!("DROP ROLE {role}"));
+    let n = trades.len() as f64;
+    for (who, times) in [("the owner", &owner), ("a user under row security", &user)] {
+        let (ours, theirs) = (best(times).as_secs_f64(), best(&theirs).as_secs_f64());
+        println!(
+            "{n} trades into {variable} by {who}: {:.0} rows/s ({ours:.2} s); psql \\copy by the owner: \
+             {:.0} rows/s ({theirs:.2} s); ratio {:.2}",
+            n / ours,
+            n / theirs,
+            theirs / ours
+        );
+    }
+}
+
+/// Reading alone, in this process, beside the whole process of a run.
+fn load(dir: &Path) {
+    let url = format!("sqlite:{}", dir.join("ours.db").display());
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let (mut reads, mut hours, mut minutes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS + 1 {
         let begun = Instant::now();
         let loaded = runtime.block_on(async {
             let store = Store::open(&url).await.expect("it opens");
-            store.load(&ask, &Silent).await.expect("there are bars")
+            store.load(&ask(), &Silent).await.expect("there are bars")
         });
         let read = begun.elapsed();
         assert_eq!(u64::from(MINUTES), loaded.source_bars);

@@ -210,8 +210,11 @@ impl Error {
 /// What to do about an error of the server or file, where its code says enough.
 fn database_hint(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(error) = error else {
-        return matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
-            .then(|| "see whether the server is still running, then try again".to_owned());
+        return matches!(
+            error,
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_)
+        )
+        .then(|| "see whether the server is still running, then try again".to_owned());
     };
     let text = match error.code()?.as_ref() {
         "42501" => "ask the owner of the database for the privilege, or use another role",
@@ -219,6 +222,15 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
         "40001" | "40P01" | "55P03" => "another program holds these rows; try again",
         "21000" => "one time stands twice in what was given",
         "53100" => "the server's disk is full",
+        "25006" => "this server only reads, as a standby does: write to another server",
+        "57014" => "the server cut it short: raise statement_timeout of this role or database",
+        "57P01" | "57P02" | "57P03" => {
+            "the server is going down or coming up; try again in a moment"
+        }
+        "26000" | "42P05" => {
+            "a pooler that changes connections between statements keeps no prepared ones: add \
+             ?statement-cache-capacity=0 to the URL, or go round it"
+        }
         "5" | "261" | "517" => "another program is writing to the file; try again when it is done",
         "13" => "the disk is full",
         "8" => "the file cannot be written; look at its permissions",

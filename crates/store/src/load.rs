@@ -103,7 +103,16 @@ pub(crate) async fn load(
     let columns = scan.columns.clone();
     let block = match tx.conn {
         Conn::Sqlite(_) => read(tx, scan, progress).await?,
-        Conn::Postgres(_) => parts::read(store, tx, &plan, scan, progress).await?,
+        Conn::Postgres(_) => {
+            // The whole of a series was counted when it was chosen.
+            let whole = |held: &&Held| {
+                held.timeframe == plan.source
+                    && scan.from_us <= held.from_us
+                    && scan.to_us >= held.to_us
+            };
+            let counted = series.iter().find(whole).map(|held| held.bars);
+            parts::read(store, tx, plan.source, scan, counted, progress).await?
+        }
     };
     let frame = Frame::new(block.time_us, columns.into_iter().zip(block.columns))?;
     // Buckets and fingerprint of a year of minutes are tens of milliseconds of pure computing.

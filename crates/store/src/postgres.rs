@@ -227,7 +227,7 @@ async fn copy_straight(
     tx: &mut Transaction<'static, Postgres>,
     lines: &copy::Lines,
 ) -> Result<bool, sqlx::Error> {
-    let mut inner = (&mut **tx).begin().await?;
+    let mut inner = (**tx).begin().await?;
     match copy::copy_in(&mut inner, copy::BARS, lines).await {
         Ok(()) => inner.commit().await.map(|()| true),
         Err(sqlx::Error::Database(error))

@@ -11,7 +11,6 @@ use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinSet;
 
-use super::Plan;
 use super::month::{self, Month};
 use crate::Store;
 use crate::cache::{Cache, Found, Label};
@@ -51,20 +50,25 @@ struct Done {
     kept: bool,
 }
 
-/// The rows of `scan`, ascending.
+/// The rows of `scan`, ascending; `counted` is how many there are where that is known.
 pub(super) async fn read(
     store: &Store,
     mut tx: Tx,
-    plan: &Plan,
+    timeframe: Timeframe,
     scan: Scan,
+    counted: Option<u64>,
     progress: &dyn Progress,
 ) -> Result<Block, Error> {
-    let step = plan.source.us();
+    let step = timeframe.us();
     let whole = month::all(scan.from_us, scan.to_us);
     let worth = (scan.to_us - scan.from_us) / step >= WORTH_KEEPING;
     let cache = store.cache.clone().filter(|_| worth && whole.len() > 1);
     // The months are counted one by one where they are kept; else the whole is.
-    let counted = if cache.is_some() { None } else { Some(count(&mut tx, &scan).await?) };
+    let counted = match (&cache, counted) {
+        (Some(_), _) => None,
+        (None, None) => Some(count(&mut tx, &scan).await?),
+        (None, counted) => counted,
+    };
     let parts = match counted {
         None => whole,
         Some(rows) => month::equal(scan.from_us, scan.to_us, rows.div_ceil(PART_ROWS), step),
@@ -74,7 +78,7 @@ pub(super) async fn read(
     let (columns, n_parts) = (scan.columns.len(), parts.len());
     let (from_us, to_us) = (scan.from_us, scan.to_us);
     let (server, next) = (store.server.clone(), AtomicUsize::new(0));
-    let (symbol, timeframe) = (scan.symbol.clone(), plan.source);
+    let symbol = scan.symbol.clone();
     let work = Arc::new(Work { scan, timeframe, parts, cache: cache.clone(), server, next });
     let (sender, receiver) = mpsc::channel(1);
     // Dropped, it ends those that are still reading.

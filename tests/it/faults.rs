@@ -1,0 +1,217 @@
+//! Servers that are not there, refuse, go away halfway or do nothing: a sentence with a hint, nothing half-written, and
+//! an end in any case. TLS and passwords stand in `secrets`; sweeps that go on after a fault in `sweeps`.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::servers::{Backend, backends, psql};
+use crate::shell::Shell;
+
+/// No command that meets a fault takes longer than this.
+const END: Duration = Duration::from_secs(60);
+
+/// Runs `backtest` with `url` and expects it to fail with the database's exit code, saying all of `says` and a hint.
+fn fails(shell: &Shell, url: &str, line: &str, says: &[&str]) {
+    let begun = Instant::now();
+    let output = run(shell, url, line);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "`{line}`: {text}");
+    for part in says.iter().chain(&["error: ", "\nhint: "]) {
+        assert!(text.contains(part), "`{line}` does not say `{part}`:\n{text}");
+    }
+    assert!(begun.elapsed() < END, "`{line}` took {:?}", begun.elapsed());
+}
+
+fn run(shell: &Shell, url: &str, line: &str) -> Output {
+    let mut command = shell.command(line.split(' '));
+    command.env("DATABASE_URL", url).env("BACKTEST_NO_CACHE", "1");
+    command.output().expect("the binary that was just built starts")
+}
+
+fn good(shell: &Shell, url: &str, line: &str) {
+    let output = run(shell, url, line);
+    assert!(output.status.success(), "`{line}`: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Every server, with tables, and a folder with a file of `minutes` bars.
+fn servers(minutes: i64) -> Vec<(Backend, Shell)> {
+    let found = backends().into_iter().filter(|backend| backend.name != "sqlite");
+    let ready = |backend: Backend| {
+        let shell = Shell::on(&backend.url);
+        shell.ok("migrate");
+        let line = |i: i64| {
+            format!("{},100.5,101.25,99.75,100.{:02},5.5\n", 1_735_689_600 + i * 60, i % 90 + 10)
+        };
+        let rows: String = (0..minutes).map(line).collect();
+        shell.write("X-1m.csv", &format!("time,open,high,low,close,volume\n{rows}"));
+        (backend, shell)
+    };
+    found.map(ready).collect()
+}
+
+fn bars(url: &str) -> i64 {
+    psql(url, "SELECT count(*) FROM market_data").parse().expect("a count")
+}
+
+/// `url` with another user, another address.
+fn with(url: &str, user: Option<&str>, address: Option<&str>) -> String {
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let (authority, database) = rest.split_once('/').expect("a URL with a database");
+    let (old_user, old_address) = authority.rsplit_once('@').expect("a URL with a user");
+    let (user, address) = (user.unwrap_or(old_user), address.unwrap_or(old_address));
+    format!("postgres://{user}@{address}/{database}")
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said() {
+    let shell = Shell::embedded();
+    fails(&shell, "postgres://me@no-such-host.invalid/x", "list", &["host"]);
+    // A port that was free a moment ago.
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        listener.local_addr().expect("bound").port()
+    };
+    let url = format!("postgres://me@127.0.0.1:{port}/x");
+    fails(&shell, &url, "list", &["nothing listens there", "start the server"]);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("bound").port();
+    // Takes connections, by the kernel, and never reads one.
+    let url = format!("postgres://me@127.0.0.1:{port}/x");
+    fails(&Shell::embedded(), &url, "list", &["no answer within 10 s"]);
+    drop(listener);
+}
+
+/// A way to `to` that is cut once `bytes` have come from the server, or gone to it; then it lets everything pass.
+fn proxy(to: &str, bytes: i64, from_server: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (to, left) = (to.to_owned(), Arc::new(AtomicI64::new(bytes)));
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            let Ok(server) = TcpStream::connect(&to) else { return };
+            for (mut reader, mut writer, counts) in [
+                (client.try_clone(), server.try_clone(), !from_server),
+                (server.try_clone(), client.try_clone(), from_server),
+            ]
+            .map(|(a, b, counts)| (a.expect("open"), b.expect("open"), counts))
+            {
+                let left = left.clone();
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 8_192];
+                    while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                        let n_bytes = i64::try_from(n).unwrap_or(i64::MAX);
+                        if counts
+                            && (1..=n_bytes).contains(&left.fetch_sub(n_bytes, Ordering::Relaxed))
+                        {
+                            break;
+                        }
+                        if writer.write_all(&buffer[..n]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = (reader.shutdown(Shutdown::Both), writer.shutdown(Shutdown::Both));
+                });
+            }
+        }
+    });
+    address
+}
+
+fn address(url: &str) -> String {
+    let (_, rest) = url.split_once('@').expect("a URL with a user");
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_connection_that_breaks_halfway_leaves_nothing_half_written() {
+    for (backend, shell) in servers(30_000) {
+        let to = address(&backend.url);
+        let cut = with(&backend.url, None, Some(&proxy(&to, 1_000_000, false)));
+        fails(&shell, &cut, "import X-1m.csv", &["writing bars in `postgres://"]);
+        assert_eq!(bars(&backend.url), 0, "{}", backend.name);
+        // The way is whole again.
+        good(&shell, &cut, "import X-1m.csv");
+        assert_eq!(bars(&backend.url), 30_000);
+        let cut = with(&backend.url, None, Some(&proxy(&to, 500_000, true)));
+        let run = "run sma_cross --symbol X --timeframe 1m --warmup 0";
+        fails(&shell, &cut, run, &["loading bars in `postgres://"]);
+        assert_eq!(psql(&backend.url, "SELECT count(*) FROM backtests"), "0");
+        good(&shell, &cut, run);
+    }
+}
+
+#[test]
+fn what_a_server_does_not_allow_is_said() {
+    for (backend, shell) in servers(2_000) {
+        let (url, import) = (&backend.url, "import X-1m.csv");
+        let database = url.rsplit('/').next().unwrap_or_default();
+        let set = |setting: &str| {
+            // Both hold for this very statement too.
+            let free = "SET TRANSACTION READ WRITE; SET statement_timeout = 0";
+            psql(url, &format!("{free}; ALTER DATABASE {database} {setting}"))
+        };
+        set("SET default_transaction_read_only = on");
+        fails(&shell, url, import, &["writing bars", "read-only transaction", "another server"]);
+        set("RESET default_transaction_read_only");
+        assert_eq!(bars(url), 0);
+        // A lock that somebody holds makes every statement wait longer than it may.
+        set("SET statement_timeout = '300ms'");
+        let lock = "BEGIN; LOCK TABLE market_data; SELECT pg_sleep(20)";
+        let mut holder = std::process::Command::new("psql")
+            .args(["-XAtqw", "-d", url, "-c", &format!("SET statement_timeout = 0; {lock}")])
+            .spawn()
+            .expect("psql starts");
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = 'market_data'::regclass \
+                    AND mode = 'AccessExclusiveLock' AND granted";
+        while psql(url, held) == "0" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        fails(&shell, url, import, &["statement timeout", "statement_timeout"]);
+        set("RESET statement_timeout");
+        let _ = (holder.kill(), holder.wait());
+        psql(
+            url,
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'market_data'::regclass",
+        );
+        assert_eq!(bars(url), 0);
+        good(&shell, url, import);
+    }
+}
+
+/// A role that may have so many connections and no more: none, the one that every command needs, and more than a load
+/// would like to have.
+#[test]
+fn a_server_without_connections_left_is_said_and_one_is_enough() {
+    for (backend, shell) in servers(150_000) {
+        let url = &backend.url;
+        good(&shell, url, "import X-1m.csv");
+        let role = format!("few_{}_{}", backend.name.replace('-', "_"), std::process::id());
+        psql(url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'x' CONNECTION LIMIT 0"));
+        psql(url, &format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"));
+        let few = with(url, Some(&format!("{role}:x")), None);
+        fails(&shell, &few, "list", &["no connection left", "try again later"]);
+        let whole = shell.path("whole.csv");
+        for limit in [1, 2, 100] {
+            psql(url, &format!("ALTER ROLE {role} CONNECTION LIMIT {limit}"));
+            let line = "sweep sma_cross --symbol X --timeframe 1m --warmup 0 --dry-run --json";
+            let output = run(&shell, &few, line);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "with {limit}: {text}");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            if whole.exists() {
+                assert_eq!(said, std::fs::read_to_string(&whole).expect("just written"));
+            }
+            std::fs::write(&whole, said).expect("the folder can be written");
+        }
+        psql(url, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    }
+}
