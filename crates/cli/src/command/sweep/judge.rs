@@ -32,7 +32,7 @@ impl Judge {
         let objective = OverMetrics::number(objective)?;
         let keep = keep.map(OverMetrics::rule).transpose()?;
         let mut mentioned = objective.mentioned().to_vec();
-        mentioned.extend(keep.iter().flat_map(|keep| keep.mentioned()));
+        mentioned.extend(keep.iter().flat_map(OverMetrics::mentioned));
         mentioned.sort_unstable();
         mentioned.dedup();
         Ok(Self { objective, keep, mentioned })
