@@ -1,12 +1,16 @@
 //! Numbers as trees over columns of indicators: read at one bar, or over a stretch of bars into a buffer.
-//! No indicator is computed here, and no rule may enter: what looks at several bars is a column, but for `shift`.
+//! No rule may enter. What looks at several bars is a column, but for `shift` and short windows of highs and lows, which
+//! are as quickly made where they are read.
 
 use std::sync::Arc;
 
 use crate::expr::{Arith, Function, Series, SeriesKind, greater, lesser};
+use crate::indicator::{highest_windows, lowest_windows};
 
 /// Bars that an operation takes at a time: two operands of it stay on the stack.
 const BLOCK: usize = 256;
+/// Longest window that is made where it is read.
+const SHORT: usize = 256;
 
 /// A number a bar; NaN is undefined.
 #[derive(Clone, Debug)]
@@ -15,6 +19,13 @@ pub(super) enum Formula {
     /// A column, read so many bars before: undefined at its first bars.
     Column {
         values: Arc<[f64]>,
+        lag: usize,
+    },
+    /// The greatest, or least, of the last `n` values of a column without gaps, read so many bars before.
+    Extreme {
+        values: Arc<[f64]>,
+        n: usize,
+        greatest: bool,
         lag: usize,
     },
     Neg(Box<Formula>),
@@ -41,7 +52,7 @@ pub(super) fn columns<'a>(series: &'a Series, found: &mut dyn FnMut(&'a Series))
         }
         SeriesKind::Column(_) | SeriesKind::Call(_) => match shifted(series) {
             Some((inner, _)) => columns(inner, found),
-            None => found(series),
+            None => found(extreme(series).map_or(series, |(of, ..)| of)),
         },
     }
 }
@@ -63,7 +74,12 @@ impl Formula {
             SeriesKind::Max(a, b) => Self::Join(Join::Max, part(a), part(b)),
             SeriesKind::Column(_) | SeriesKind::Call(_) => match shifted(series) {
                 Some((inner, bars)) => Self::lagged(inner, lag + bars, column),
-                None => Self::Column { values: column(series), lag },
+                None => match extreme(series) {
+                    Some((of, n, greatest)) => {
+                        Self::Extreme { values: column(of), n, greatest, lag }
+                    }
+                    None => Self::Column { values: column(series), lag },
+                },
             },
         }
     }
@@ -73,6 +89,11 @@ impl Formula {
         match self {
             Self::Constant(value) => *value,
             Self::Column { values, lag } => bar.checked_sub(*lag).map_or(f64::NAN, |at| values[at]),
+            Self::Extreme { .. } => {
+                let mut value = [f64::NAN];
+                self.fill(bar, &mut value);
+                value[0]
+            }
             Self::Neg(x) => -x.at(bar),
             Self::Abs(x) => x.at(bar).abs(),
             Self::Join(Join::Arith(op), a, b) => op.apply(a.at(bar), b.at(bar)),
@@ -98,6 +119,18 @@ impl Formula {
                 let first = from + front.len() - lag.min(&(from + front.len()));
                 front.fill(f64::NAN);
                 rest.copy_from_slice(&values[first..first + rest.len()]);
+            }
+            Self::Extreme { values, n, greatest, lag } => {
+                let undefined = (lag + n - 1).saturating_sub(from).min(out.len());
+                let (front, rest) = out.split_at_mut(undefined);
+                front.fill(f64::NAN);
+                if rest.is_empty() {
+                    return;
+                }
+                let last = from + undefined - lag;
+                let x = &values[last + 1 - n..last + rest.len()];
+                let windows = if *greatest { highest_windows } else { lowest_windows };
+                windows(x, *n, rest);
             }
             Self::Neg(x) => {
                 x.fill(from, out);
@@ -136,6 +169,20 @@ impl Join {
 
 fn each(out: &mut [f64], other: &[f64], f: impl Fn(f64, f64) -> f64) {
     out.iter_mut().zip(other).for_each(|(out, &other)| *out = f(*out, other));
+}
+
+/// A short window over one of the prices, which are defined at every bar: its column, length, and whether it is for the
+/// greatest value.
+fn extreme(series: &Series) -> Option<(&Series, usize, bool)> {
+    let SeriesKind::Call(call) = &series.kind else { return None };
+    let greatest = match call.function {
+        Function::Highest => true,
+        Function::Lowest => false,
+        _ => return None,
+    };
+    let price = |of: &&Series| matches!(&of.kind, SeriesKind::Column(column) if column.is_price());
+    let of = call.of.as_deref().filter(price)?;
+    (call.lengths[0] <= SHORT).then_some((of, call.lengths[0], greatest))
 }
 
 /// `shift(x, n)` is x read n bars before: it needs no column of its own.
