@@ -72,7 +72,7 @@ pub(super) fn slide<S: Copy>(
     }
 }
 
-/// Joins every full window of `n` values, `join` being associative with `zero` as its neutral element, and
+/// Joins every full window of `n` values into `out`, `join` being associative with `zero` as its neutral element, and
 /// `join(x, x) = x`, so that two windows that overlap make one that is longer.
 ///
 /// A block at a time: windows of 1, 2, 4 … values until the next would be too long, then two of the last kind. Every
@@ -80,13 +80,10 @@ pub(super) fn slide<S: Copy>(
 fn overlap(x: &[f64], n: usize, zero: f64, out: &mut [f64], join: impl Fn(f64, f64) -> f64) {
     const BLOCK: usize = 1_024;
     if n > BLOCK {
-        return slide(x.len(), n, zero, |i| x[i], join, |i, value| out[i] = value);
-    }
-    if x.len() < n {
-        return;
+        return slide(x.len(), n, zero, |i| x[i], join, |i, value| out[i + 1 - n] = value);
     }
     let (mut joined, mut wider) = (Vec::new(), vec![0.0; BLOCK + n]);
-    for (nth, out) in out[n - 1..].chunks_mut(BLOCK).enumerate() {
+    for (nth, out) in out.chunks_mut(BLOCK).enumerate() {
         joined.clear();
         joined.extend_from_slice(&x[nth * BLOCK..nth * BLOCK + out.len() + n - 1]);
         let mut width = 1;
@@ -108,11 +105,25 @@ fn overlap(x: &[f64], n: usize, zero: f64, out: &mut [f64], join: impl Fn(f64, f
 
 /// The greatest value of the last `n` bars, the bar itself included.
 pub(super) fn highest(x: &[f64], n: usize, out: &mut [f64]) {
-    overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
+    if let Some(out) = out.get_mut(n - 1..) {
+        highest_windows(x, n, out);
+    }
 }
 
 /// The least value of the last `n` bars, the bar itself included.
 pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
+    if let Some(out) = out.get_mut(n - 1..) {
+        lowest_windows(x, n, out);
+    }
+}
+
+/// The greatest value of every window of `n` values, of which `x` has as many as `out` has places.
+pub(crate) fn highest_windows(x: &[f64], n: usize, out: &mut [f64]) {
+    overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
+}
+
+/// The least value of every window of `n` values, of which `x` has as many as `out` has places.
+pub(crate) fn lowest_windows(x: &[f64], n: usize, out: &mut [f64]) {
     overlap(x, n, f64::INFINITY, out, |a, b| if a < b { a } else { b });
 }
 

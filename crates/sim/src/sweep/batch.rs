@@ -76,20 +76,17 @@ impl<'v> Ready<'v> {
             signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
             signals::Gap::Quote(_) => {
                 let series = self.varying(level)?;
-                Distance::Varying(Formula::new(series, &mut |column| columns.get(column)))
+                Distance::Varying(Formula::new(series, columns))
             }
         })
     }
 
     /// Every column that its rules and levels read, some of them more than once.
-    fn columns(&self) -> Vec<&Series> {
+    fn columns(&self, known: &Columns<'_>) -> Vec<&Series> {
+        let mut sides: Vec<&Series> = (0..3).filter_map(|level| self.varying(level)).collect();
+        self.rules().for_each(|rule| rules::operands(rule, &mut |side| sides.push(side)));
         let mut found = Vec::new();
-        for rule in self.rules() {
-            rules::operands(rule, &mut |side| formula::columns(side, &mut |c| found.push(c)));
-        }
-        for series in (0..3).filter_map(|level| self.varying(level)) {
-            formula::columns(series, &mut |column| found.push(column));
-        }
+        sides.into_iter().for_each(|side| formula::columns(side, known, &mut |c| found.push(c)));
         found
     }
 
@@ -107,7 +104,7 @@ impl<'v> Ready<'v> {
 pub(super) fn that_fit(ready: &[Ready<'_>], columns: &Columns<'_>) -> usize {
     let mut keys: HashSet<&str> = HashSet::new();
     let fit = ready.iter().take_while(|ready| {
-        keys.extend(ready.columns().into_iter().map(|series| &*series.key));
+        keys.extend(ready.columns(columns).into_iter().map(|series| &*series.key));
         keys.len() <= columns.most
     });
     fit.count().max(1)
@@ -117,7 +114,8 @@ pub(super) fn that_fit(ready: &[Ready<'_>], columns: &Columns<'_>) -> usize {
 pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Ready<'_>]) {
     let kernel: Vec<(&Ready<'_>, &Market)> =
         batch.iter().filter_map(|ready| Some((ready, ready.market.as_ref()?))).collect();
-    let series: Vec<&Series> = kernel.iter().flat_map(|(ready, _)| ready.columns()).collect();
+    let series: Vec<&Series> =
+        kernel.iter().flat_map(|(ready, _)| ready.columns(columns)).collect();
     columns.prepare(&series);
     let columns = &*columns;
     shares(&kernel, rayon::current_num_threads())

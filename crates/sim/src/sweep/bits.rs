@@ -27,11 +27,26 @@ pub(super) enum Reading {
     },
 }
 
+/// A number that is compared, and its values over the present tile unless they lie in a column.
+#[derive(Debug)]
+pub(super) struct Number {
+    formula: Formula,
+    values: Vec<f64>,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operand {
+    Constant(f64),
+    /// The number of this index.
+    Number(usize),
+}
+
 /// Two operands, and every rule that is read off their order, with the place that its bits go to.
 #[derive(Debug)]
 pub(super) struct Pair {
-    a: Formula,
-    b: Formula,
+    a: Operand,
+    b: Operand,
     pub(super) readings: Vec<(Reading, usize)>,
     /// Whether a was below, above b at the last bar at which they differed.
     was: Was,
@@ -54,21 +69,61 @@ struct Order {
 /// Room for one tile of a comparison, used by one after the other.
 #[derive(Debug)]
 pub(super) struct Room {
-    a: Vec<f64>,
-    b: Vec<f64>,
     above: Vec<u64>,
     below: Vec<u64>,
 }
 
 impl Room {
     pub(super) fn new(tile_words: usize) -> Self {
-        let (values, words) = (vec![0.0; tile_words * WORD], vec![0; tile_words]);
-        Self { a: values.clone(), b: values, above: words.clone(), below: words }
+        Self { above: vec![0; tile_words], below: vec![0; tile_words] }
+    }
+}
+
+impl Number {
+    /// With room for tiles of so many bars.
+    pub(super) fn new(formula: Formula, tile: usize) -> Self {
+        Self { formula, values: vec![f64::NAN; tile] }
+    }
+
+    /// Makes the values of `bars`, undefined behind the last one of them, unless they are read where they lie.
+    pub(super) fn make(&mut self, bars: &Range<usize>) {
+        if self.whole(bars).is_none() {
+            let (values, behind) = self.values.split_at_mut(bars.len());
+            self.formula.fill(bars.start, values);
+            behind.fill(f64::NAN);
+        }
+    }
+
+    /// The values of `bars` in their column, if they lie there in whole words.
+    fn whole(&self, bars: &Range<usize>) -> Option<&[f64]> {
+        let whole = bars.len().is_multiple_of(WORD);
+        self.formula.slice(bars.start, bars.end).filter(|_| whole)
+    }
+
+    fn lane(&self, bars: &Range<usize>) -> Lane<'_> {
+        Lane::column(self.whole(bars).unwrap_or(&self.values).as_chunks::<WORD>().0)
+    }
+}
+
+impl Operand {
+    fn lane<'a>(
+        self,
+        bars: &Range<usize>,
+        numbers: &'a [Number],
+        constant: &'a mut Word,
+    ) -> Lane<'a> {
+        match self {
+            Self::Constant(value) => {
+                *constant = [value; WORD];
+                Lane::constant(constant)
+            }
+            Self::Number(number) => numbers[number].lane(bars),
+        }
     }
 }
 
 impl Pair {
-    pub(super) fn new(a: Formula, b: Formula) -> Self {
+    pub(super) fn new(a: Operand, b: Operand) -> Self {
         Self { a, b, readings: Vec::new(), was: Was::default() }
     }
 
@@ -76,7 +131,8 @@ impl Pair {
     /// p go to `words[p × stride ..]`.
     pub(super) fn tile(
         &mut self,
-        bars: Range<usize>,
+        bars: &Range<usize>,
+        numbers: &[Number],
         room: &mut Room,
         words: &mut [u64],
         stride: usize,
@@ -84,8 +140,8 @@ impl Pair {
         let n_words = bars.len().div_ceil(WORD);
         let (above, below) = (&mut room.above[..n_words], &mut room.below[..n_words]);
         let (mut x, mut y) = ([0.0; WORD], [0.0; WORD]);
-        let a = lane(&self.a, &bars, &mut x, &mut room.a[..n_words * WORD]);
-        let b = lane(&self.b, &bars, &mut y, &mut room.b[..n_words * WORD]);
+        let a = self.a.lane(bars, numbers, &mut x);
+        let b = self.b.lane(bars, numbers, &mut y);
         simd::orders(a, b, above, below);
         let plain = above.iter().zip(&*below).all(|(above, below)| above | below == u64::MAX);
         if !plain {
@@ -109,28 +165,6 @@ impl Pair {
         let above = above[n_words - 1] >> (WORD - 1) == 1;
         self.was = Was { below: !above, above };
     }
-}
-
-/// Where the values of `bars` are read: in their column if they lie there in whole words, else in `room`, undefined
-/// behind the last bar.
-fn lane<'a>(
-    formula: &'a Formula,
-    bars: &Range<usize>,
-    constant: &'a mut Word,
-    room: &'a mut [f64],
-) -> Lane<'a> {
-    if let Formula::Constant(value) = formula {
-        *constant = [*value; WORD];
-        return Lane::constant(constant);
-    }
-    let whole = bars.len().is_multiple_of(WORD);
-    if let Some(values) = formula.slice(bars.start, bars.end).filter(|_| whole) {
-        return Lane::column(values.as_chunks::<WORD>().0);
-    }
-    let (values, behind) = room.split_at_mut(bars.len());
-    formula.fill(bars.start, values);
-    behind.fill(f64::NAN);
-    Lane::column(room.as_chunks::<WORD>().0)
 }
 
 impl Reading {

@@ -2,11 +2,12 @@
 //! No rule and no variant may enter.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use crate::bars::Bars;
+use crate::bars::{Bars, Column};
+use crate::exact::ONE_E8;
 use crate::expr::Series;
 use crate::indicator::Evaluator;
 
@@ -15,10 +16,17 @@ const VALUE: usize = 8;
 /// Columns that are held at once however long they are: those of one comparison and what they are made of.
 const FEWEST: usize = 8;
 
+/// Integers below this are doubles themselves.
+const EXACT_DOUBLE: i64 = 1 << 53;
+
 /// A bounded store of columns.
 #[derive(Debug)]
 pub(super) struct Columns<'a> {
+    bars: &'a Bars,
     evaluator: Evaluator<'a>,
+    /// Greatest prices, and running sums of prices, as they are asked for.
+    greatest: [OnceLock<i64>; 4],
+    sums: [OnceLock<Arc<[i64]>>; 4],
     /// How many columns may be held at once.
     pub(super) most: usize,
 }
@@ -27,7 +35,8 @@ impl<'a> Columns<'a> {
     /// Columns of `bars` in about `bytes` of memory.
     pub(super) fn new(bars: &'a Bars, bytes: usize) -> Self {
         let most = (bytes / (VALUE * bars.len())).max(FEWEST);
-        Self { evaluator: Evaluator::new(bars), most }
+        let (greatest, sums) = Default::default();
+        Self { bars, evaluator: Evaluator::new(bars), greatest, sums, most }
     }
 
     /// Computes those of `series` that are missing. Where they do not fit beside the others, the others go.
@@ -57,6 +66,31 @@ impl<'a> Columns<'a> {
         if self.evaluator.n_known() > self.most {
             self.evaluator.keep(|key| wanted.contains(key));
         }
+    }
+
+    /// Whether `n` values of `column`, which is a price then, and `n` itself in units of 1e-8, sum to what a double holds
+    /// without rounding.
+    pub(super) fn sums_fit(&self, column: Column, n: usize) -> bool {
+        let Some(prices) = self.bars.prices(column) else { return false };
+        let greatest = *self.greatest[column as usize]
+            .get_or_init(|| prices.iter().copied().max().unwrap_or_default());
+        let sum = |of: i64| i64::try_from(n).ok().and_then(|n| n.checked_mul(of));
+        let fits = |sum: Option<i64>| sum.is_some_and(|sum| sum < EXACT_DOUBLE);
+        fits(sum(greatest)) && fits(sum(ONE_E8))
+    }
+
+    /// At each place the wrapping sum of the prices in front of it; of what is no price, nothing.
+    pub(super) fn sums(&self, column: Column) -> Arc<[i64]> {
+        let Some(prices) = self.bars.prices(column) else { return Arc::default() };
+        let make = || {
+            let mut sum = 0_i64;
+            let behind = prices.iter().map(|price| {
+                sum = sum.wrapping_add(*price);
+                sum
+            });
+            std::iter::once(0).chain(behind).collect()
+        };
+        Arc::clone(self.sums[column as usize].get_or_init(make))
     }
 
     /// A column that was prepared.

@@ -1,12 +1,20 @@
 //! Numbers as trees over columns of indicators: read at one bar, or over a stretch of bars into a buffer.
-//! No indicator is computed here, and no rule may enter: what looks at several bars is a column, but for `shift`.
+//! No rule may enter. What looks at several bars is a column, but for `shift`, means, and short windows of highs and lows:
+//! they are as quickly made where they are read, and never leave the cache.
 
 use std::sync::Arc;
 
+use crate::bars::Column;
+use crate::exact::ONE_E8;
 use crate::expr::{Arith, Function, Series, SeriesKind, greater, lesser};
+use crate::indicator::{highest_windows, lowest_windows};
+
+use super::columns::Columns;
 
 /// Bars that an operation takes at a time: two operands of it stay on the stack.
 const BLOCK: usize = 256;
+/// Longest window that is made where it is read.
+const SHORT: usize = 256;
 
 /// A number a bar; NaN is undefined.
 #[derive(Clone, Debug)]
@@ -15,6 +23,20 @@ pub(super) enum Formula {
     /// A column, read so many bars before: undefined at its first bars.
     Column {
         values: Arc<[f64]>,
+        lag: usize,
+    },
+    /// The greatest, or least, of the last `n` values of a column without gaps, read so many bars before.
+    Extreme {
+        values: Arc<[f64]>,
+        n: usize,
+        greatest: bool,
+        lag: usize,
+    },
+    /// The mean of the last `n` prices, read so many bars before.
+    Mean {
+        /// At each place the sum of all prices in front of it, units of 1e-8; wrapping, as only differences count.
+        sums: Arc<[i64]>,
+        n: usize,
         lag: usize,
     },
     Neg(Box<Formula>),
@@ -31,29 +53,34 @@ pub(super) enum Join {
 }
 
 /// Calls `found` with every column that `series` reads.
-pub(super) fn columns<'a>(series: &'a Series, found: &mut dyn FnMut(&'a Series)) {
+pub(super) fn columns<'a>(
+    series: &'a Series,
+    known: &Columns<'_>,
+    found: &mut dyn FnMut(&'a Series),
+) {
     match &series.kind {
         SeriesKind::Constant(_) => {}
-        SeriesKind::Neg(x) | SeriesKind::Abs(x) => columns(x, found),
+        SeriesKind::Neg(x) | SeriesKind::Abs(x) => columns(x, known, found),
         SeriesKind::Arith(_, a, b) | SeriesKind::Min(a, b) | SeriesKind::Max(a, b) => {
-            columns(a, found);
-            columns(b, found);
+            columns(a, known, found);
+            columns(b, known, found);
         }
         SeriesKind::Column(_) | SeriesKind::Call(_) => match shifted(series) {
-            Some((inner, _)) => columns(inner, found),
-            None => found(series),
+            Some((inner, _)) => columns(inner, known, found),
+            None if mean(series, known).is_some() => {}
+            None => found(extreme(series).map_or(series, |(of, ..)| of)),
         },
     }
 }
 
 impl Formula {
-    /// `series` over the columns that `column` gives.
-    pub(super) fn new(series: &Series, column: &mut dyn FnMut(&Series) -> Arc<[f64]>) -> Self {
-        Self::lagged(series, 0, column)
+    /// `series` over columns that were prepared.
+    pub(super) fn new(series: &Series, columns: &Columns<'_>) -> Self {
+        Self::lagged(series, 0, columns)
     }
 
-    fn lagged(series: &Series, lag: usize, column: &mut dyn FnMut(&Series) -> Arc<[f64]>) -> Self {
-        let mut part = |series: &Series| Box::new(Self::lagged(series, lag, column));
+    fn lagged(series: &Series, lag: usize, columns: &Columns<'_>) -> Self {
+        let part = |series: &Series| Box::new(Self::lagged(series, lag, columns));
         match &series.kind {
             SeriesKind::Constant(value) => Self::Constant(*value),
             SeriesKind::Neg(x) => Self::Neg(part(x)),
@@ -61,10 +88,17 @@ impl Formula {
             SeriesKind::Arith(op, a, b) => Self::Join(Join::Arith(*op), part(a), part(b)),
             SeriesKind::Min(a, b) => Self::Join(Join::Min, part(a), part(b)),
             SeriesKind::Max(a, b) => Self::Join(Join::Max, part(a), part(b)),
-            SeriesKind::Column(_) | SeriesKind::Call(_) => match shifted(series) {
-                Some((inner, bars)) => Self::lagged(inner, lag + bars, column),
-                None => Self::Column { values: column(series), lag },
-            },
+            SeriesKind::Column(_) | SeriesKind::Call(_) => {
+                if let Some((inner, bars)) = shifted(series) {
+                    Self::lagged(inner, lag + bars, columns)
+                } else if let Some((of, n)) = mean(series, columns) {
+                    Self::Mean { sums: columns.sums(of), n, lag }
+                } else if let Some((of, n, greatest)) = extreme(series) {
+                    Self::Extreme { values: columns.get(of), n, greatest, lag }
+                } else {
+                    Self::Column { values: columns.get(series), lag }
+                }
+            }
         }
     }
 
@@ -73,6 +107,11 @@ impl Formula {
         match self {
             Self::Constant(value) => *value,
             Self::Column { values, lag } => bar.checked_sub(*lag).map_or(f64::NAN, |at| values[at]),
+            Self::Extreme { .. } | Self::Mean { .. } => {
+                let mut value = [f64::NAN];
+                self.fill(bar, &mut value);
+                value[0]
+            }
             Self::Neg(x) => -x.at(bar),
             Self::Abs(x) => x.at(bar).abs(),
             Self::Join(Join::Arith(op), a, b) => op.apply(a.at(bar), b.at(bar)),
@@ -99,6 +138,21 @@ impl Formula {
                 front.fill(f64::NAN);
                 rest.copy_from_slice(&values[first..first + rest.len()]);
             }
+            Self::Mean { sums, n, lag } => {
+                let Some((last, rest)) = full_windows(from, *n, *lag, out) else { return };
+                // As the column is made: the sum, a double without rounding, over the number.
+                let den = *n as f64 * ONE_E8 as f64;
+                let (newer, older) = (&sums[last + 1..], &sums[last + 1 - n..]);
+                for ((out, newer), older) in rest.iter_mut().zip(newer).zip(older) {
+                    *out = newer.wrapping_sub(*older) as f64 / den;
+                }
+            }
+            Self::Extreme { values, n, greatest, lag } => {
+                let Some((last, rest)) = full_windows(from, *n, *lag, out) else { return };
+                let x = &values[last + 1 - n..last + rest.len()];
+                let windows = if *greatest { highest_windows } else { lowest_windows };
+                windows(x, *n, rest);
+            }
             Self::Neg(x) => {
                 x.fill(from, out);
                 out.iter_mut().for_each(|value| *value = -*value);
@@ -120,6 +174,15 @@ impl Formula {
     }
 }
 
+/// The part of `out` whose windows of `n` bars, `lag` bars before, are full, and the last bar of its first one; what is in
+/// front is undefined.
+fn full_windows(from: usize, n: usize, lag: usize, out: &mut [f64]) -> Option<(usize, &mut [f64])> {
+    let undefined = (lag + n - 1).saturating_sub(from).min(out.len());
+    let (front, rest) = out.split_at_mut(undefined);
+    front.fill(f64::NAN);
+    (!rest.is_empty()).then(|| (from + undefined - lag, rest))
+}
+
 impl Join {
     /// Joins every value of `other` to that of `out`, with one loop an operation.
     fn all(self, out: &mut [f64], other: &[f64]) {
@@ -136,6 +199,28 @@ impl Join {
 
 fn each(out: &mut [f64], other: &[f64], f: impl Fn(f64, f64) -> f64) {
     out.iter_mut().zip(other).for_each(|(out, &other)| *out = f(*out, other));
+}
+
+/// A mean over one of the prices whose sums are doubles without rounding: the price and the length.
+fn mean(series: &Series, columns: &Columns<'_>) -> Option<(Column, usize)> {
+    let SeriesKind::Call(call) = &series.kind else { return None };
+    let SeriesKind::Column(of) = call.of.as_deref()?.kind else { return None };
+    let n = call.lengths[0];
+    (call.function == Function::Sma && columns.sums_fit(of, n)).then_some((of, n))
+}
+
+/// A short window over one of the prices, which are defined at every bar: its column, length, and whether it is for the
+/// greatest value.
+fn extreme(series: &Series) -> Option<(&Series, usize, bool)> {
+    let SeriesKind::Call(call) = &series.kind else { return None };
+    let greatest = match call.function {
+        Function::Highest => true,
+        Function::Lowest => false,
+        _ => return None,
+    };
+    let price = |of: &&Series| matches!(&of.kind, SeriesKind::Column(column) if column.is_price());
+    let of = call.of.as_deref().filter(price)?;
+    (call.lengths[0] <= SHORT).then_some((of, call.lengths[0], greatest))
 }
 
 /// `shift(x, n)` is x read n bars before: it needs no column of its own.

@@ -5,14 +5,21 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::expr::{Comparison, Series, Truth, TruthKind};
+use crate::expr::{Comparison, Series, SeriesKind, Truth, TruthKind};
 
-use super::bits::{Pair, Reading, Room, WORD};
+use super::bits::{Number, Operand, Pair, Reading, Room, WORD};
 use super::columns::Columns;
 use super::formula::Formula;
 
 /// The place of a rule that there is not: no bit is ever set.
 const NOTHING: usize = 0;
+
+/// Numbers and pairs that were met before, by the keys of their series.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    numbers: HashMap<&'a str, usize>,
+    pairs: HashMap<(&'a str, &'a str), usize>,
+}
 
 /// Bars that all comparisons pass before the next ones.
 const PIECE: usize = 1_024;
@@ -21,6 +28,8 @@ const PIECE: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct RuleBits {
     tile_words: usize,
+    /// What is compared, every distinct number once, constants apart.
+    numbers: Vec<Number>,
     pairs: Vec<Pair>,
     /// Rules that are no comparison, with their places.
     joins: Vec<(usize, Join)>,
@@ -43,27 +52,23 @@ impl RuleBits {
         let tile_words = tile / WORD;
         let mut new = Self {
             tile_words,
+            numbers: Vec::new(),
             pairs: Vec::new(),
             joins: Vec::new(),
             places: HashMap::new(),
             words: Vec::new(),
             room: Room::new(tile_words.min(PIECE / WORD)),
         };
-        let mut pairs = HashMap::new();
+        let mut seen = Seen::default();
         for rule in rules {
-            new.add(rule, columns, &mut pairs);
+            new.add(rule, columns, &mut seen);
         }
         new.words = vec![0; (new.places.len() + 1) * tile_words];
         new
     }
 
     /// The place of `rule`, which comes behind those of its parts. Comparisons of the same two operands share them.
-    fn add<'a>(
-        &mut self,
-        rule: &'a Truth,
-        columns: &Columns<'_>,
-        pairs: &mut HashMap<(&'a str, &'a str), usize>,
-    ) -> usize {
+    fn add<'a>(&mut self, rule: &'a Truth, columns: &Columns<'_>, seen: &mut Seen<'a>) -> usize {
         if let Some(&known) = self.places.get(&rule.key) {
             return known;
         }
@@ -71,10 +76,10 @@ impl RuleBits {
             TruthKind::Constant(Some(true)) => Some(Join::Always),
             TruthKind::Constant(_) => return NOTHING,
             TruthKind::And(a, b) => {
-                Some(Join::And(self.add(a, columns, pairs), self.add(b, columns, pairs)))
+                Some(Join::And(self.add(a, columns, seen), self.add(b, columns, seen)))
             }
             TruthKind::Or(a, b) => {
-                Some(Join::Or(self.add(a, columns, pairs), self.add(b, columns, pairs)))
+                Some(Join::Or(self.add(a, columns, seen), self.add(b, columns, seen)))
             }
             TruthKind::Compare(..) | TruthKind::Cross { .. } => None,
         };
@@ -83,14 +88,32 @@ impl RuleBits {
         if let Some(join) = join {
             self.joins.push((place, join));
         } else if let Some((a, b, reading)) = ordered(rule) {
-            let formula = |series| Formula::new(series, &mut |column| columns.get(column));
-            let pair = *pairs.entry((&a.key, &b.key)).or_insert_with(|| {
-                self.pairs.push(Pair::new(formula(a), formula(b)));
+            let operands = [a, b].map(|side| self.operand(side, columns, seen));
+            let pair = *seen.pairs.entry((&a.key, &b.key)).or_insert_with(|| {
+                let [a, b] = operands;
+                self.pairs.push(Pair::new(a, b));
                 self.pairs.len() - 1
             });
             self.pairs[pair].readings.push((reading, place));
         }
         place
+    }
+
+    fn operand<'a>(
+        &mut self,
+        series: &'a Series,
+        columns: &Columns<'_>,
+        seen: &mut Seen<'a>,
+    ) -> Operand {
+        if let SeriesKind::Constant(value) = series.kind {
+            return Operand::Constant(value);
+        }
+        let number = *seen.numbers.entry(&series.key).or_insert_with(|| {
+            let room = PIECE.min(self.tile_words * WORD);
+            self.numbers.push(Number::new(Formula::new(series, columns), room));
+            self.numbers.len() - 1
+        });
+        Operand::Number(number)
     }
 
     /// The place of a rule, or of none, for [`Self::words`].
@@ -100,13 +123,14 @@ impl RuleBits {
 
     /// Goes on to the tile of `bars`, which begins where the last one ended.
     pub(super) fn advance(&mut self, bars: &Range<usize>) {
-        let Self { tile_words, pairs, joins, words, room, .. } = self;
+        let Self { tile_words, numbers, pairs, joins, words, room, .. } = self;
         // Pieces so small that one operand stays in the nearest cache while others pass.
         for from in bars.clone().step_by(PIECE) {
             let piece = from..(from + PIECE).min(bars.end);
             let words = &mut words[(from - bars.start) / WORD..];
+            numbers.iter_mut().for_each(|number| number.make(&piece));
             for pair in &mut *pairs {
-                pair.tile(piece.clone(), room, words, *tile_words);
+                pair.tile(&piece, numbers, room, words, *tile_words);
             }
         }
         let n_words = bars.len().div_ceil(WORD);
