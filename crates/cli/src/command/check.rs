@@ -218,8 +218,10 @@ async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(
     };
     let mut baseline = if path.exists() { Baseline::read(&path)? } else { Baseline::default() };
     let mut case = Case::of(args, strategy, &name, &path)?;
+    let (first, mut nth) = (case.name.clone(), 1);
     while baseline.cases.iter().any(|c| c.name == case.name) {
-        case.name.push('\'');
+        nth += 1;
+        case.name = format!("{first} ({nth})");
     }
     // Before the run: its files are named as seen from there, and `baselines/..` leads nowhere without it.
     if let Some(folder) = path.parent() {
