@@ -1,15 +1,13 @@
 //! Recovery to a point in time, by docs/backup/pitr and docs/backup/archive.conf as they are shipped: the data is
 //! destroyed and comes back as it was between two writes.
 
-use std::path::Path;
-
 use crate::cluster::{Home, as_server, backtest, done};
 use crate::servers::psql;
 
 #[test]
 fn a_destroyed_server_comes_back_as_it_was_at_a_moment() {
     let Some(home) = Home::new() else { return };
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/backup");
+    let docs = crate::shell::repository().join("docs/backup");
     let read = |name: &str| std::fs::read_to_string(docs.join(name)).expect("it is shipped");
     let archive = home.path("archive");
     done(as_server("mkdir").arg(&archive));

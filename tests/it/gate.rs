@@ -40,7 +40,7 @@ fn edit(dir: &TempDir, file: &str, from: &str, to: &str) {
 
 #[test]
 fn the_ready_strategies_are_as_their_baselines_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = crate::shell::repository();
     let output = check(&root, &[]);
     assert!(output.status.success(), "{}", stdout(&output));
     let said = stdout(&output);

@@ -7,18 +7,16 @@ use sim::exact;
 use sim::lookahead;
 use sim::rules::{Fill, Intrabar, Rules};
 
+use crate::market::Random;
+
 const N_BARS: usize = 3_000;
 const N_WARMUP: usize = 300;
 const CUTS: usize = 60;
 
 /// A random walk in halves, wild enough for every rule to fire.
 fn bars() -> Bars {
-    let mut state = 7_u64;
-    let mut random = move |n: u64| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((state >> 33) % n).expect("small")
-    };
+    let mut seeded = Random::new(7);
+    let mut random = |n| seeded.signed(n);
     let half = exact::ONE_E8 / 2;
     let mut columns = Columns::default();
     let mut volumes = Vec::new();

@@ -25,7 +25,7 @@ impl Random {
         (self.0 >> 33) % n
     }
 
-    fn signed(&mut self, n: u64) -> i64 {
+    pub(crate) fn signed(&mut self, n: u64) -> i64 {
         i64::try_from(self.below(n)).expect("small")
     }
 }

@@ -13,6 +13,11 @@ pub(crate) struct Shell {
     url: Option<String>,
 }
 
+/// The repository that these tests came from, known when they run: clones may share what is built.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..")
+}
+
 /// What a command left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Said {

@@ -54,12 +54,8 @@ fn import(url: &str, name: &str, minutes: usize) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let file = dir.path().join(format!("{name}-1m.csv"));
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
-    let mut state = 7_u64 + name.len() as u64;
-    let mut random = move |n: u64| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((state >> 33) % n).expect("small")
-    };
+    let mut seeded = Random::new(7 + name.len() as u64);
+    let mut random = |n| seeded.signed(n);
     let mut close = 100_000;
     for minute in 0..minutes {
         let open = close;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use crate::shell::repository;
 
 // ---- What the house allows ----
 
@@ -311,12 +313,9 @@ fn report<T: std::fmt::Display>(what_to_do: &str, faults: &[T]) {
     assert!(faults.is_empty(), "{what_to_do}:\n{list}");
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn read(file: &str) -> String {
-    fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file} cannot be read: {e}"))
+    fs::read_to_string(repository().join(file))
+        .unwrap_or_else(|e| panic!("{file} cannot be read: {e}"))
 }
 
 fn joined((a, b): (&str, &str)) -> String {
@@ -327,7 +326,7 @@ fn joined((a, b): (&str, &str)) -> String {
 fn files() -> BTreeSet<String> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
+        .current_dir(repository())
         .output();
     let mut all = BTreeSet::new();
     match listed {
@@ -336,11 +335,11 @@ fn files() -> BTreeSet<String> {
             all.extend(
                 names
                     .split_terminator('\0')
-                    .filter(|f| root().join(f).is_file())
+                    .filter(|f| repository().join(f).is_file())
                     .map(str::to_owned),
             );
         }
-        _ => walk(&root(), "", &mut all), // an unpacked archive
+        _ => walk(&repository(), "", &mut all), // an unpacked archive
     }
     all
 }
@@ -359,7 +358,8 @@ fn walk(dir: &Path, prefix: &str, all: &mut BTreeSet<String>) {
 
 /// Path and text of the files that `wanted` picks; what is not UTF-8 is left out.
 fn texts(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-    let read = |file: String| fs::read_to_string(root().join(&file)).ok().map(|text| (file, text));
+    let read =
+        |file: String| fs::read_to_string(repository().join(&file)).ok().map(|text| (file, text));
     files().into_iter().filter(|file| wanted(file)).filter_map(read).collect()
 }
 

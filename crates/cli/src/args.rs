@@ -251,10 +251,10 @@ pub(crate) struct Lookahead {
     #[command(flatten)]
     pub(crate) choice: Choice,
     /// Places over the range at which the future is changed; as many more lie right behind decisions
-    #[arg(long, default_value_t = 50, value_parser = cuts)]
+    #[arg(long, default_value_t = sim::lookahead::LEAST_CUTS, value_parser = cuts)]
     pub(crate) cuts: usize,
     /// What decides the scrambled futures
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = SEED)]
     pub(crate) seed: u64,
 }
 
@@ -382,7 +382,9 @@ pub(crate) fn timeframe(text: &str) -> Result<Timeframe, String> {
     text.parse().map_err(|e: UnknownTimeframe| format!("{e}; {}", UnknownTimeframe::hint()))
 }
 
-/// Most places that a look-ahead check takes.
+/// What decides the scrambled futures of a look-ahead check when nobody says.
+pub(crate) const SEED: u64 = 1;
+/// Most places that it takes.
 const MAX_CUTS: usize = 10_000;
 
 fn cuts(text: &str) -> Result<usize, String> {

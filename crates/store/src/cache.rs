@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::cells::Block;
 
@@ -89,7 +88,7 @@ pub(crate) enum Found {
 
 /// The name of a server that its folder has: nobody reads an address out of it.
 pub(crate) fn server_name(server: &str) -> String {
-    Sha256::digest(server).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    sim::identity::short_hash(server)
 }
 
 impl Cache {

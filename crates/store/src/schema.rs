@@ -286,12 +286,13 @@ mod tests {
 
     #[test]
     fn both_folders_hold_these_files_and_no_other() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let root = std::env::var("CARGO_MANIFEST_DIR").unwrap();
         for folder in ["sqlite", "timescale"] {
-            let mut found: Vec<String> = std::fs::read_dir(format!("{root}/{folder}"))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
+            let mut found: Vec<String> =
+                std::fs::read_dir(format!("{root}/../../migrations/{folder}"))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect();
             found.sort();
             let wanted: Vec<String> = FILES.iter().map(|f| format!("{}.sql", f.name)).collect();
             assert_eq!(found, wanted, "{folder}");

@@ -5,6 +5,7 @@ use clap::Args;
 use rust_decimal::Decimal;
 use sim::rules::{Fill, Intrabar};
 
+use crate::fail::Fail;
 use crate::like::Like;
 
 /// Costs, fills and conventions. What is not given is as `--like` says, else as [`sim::rules::Rules::default`].
@@ -65,6 +66,16 @@ impl Rules {
             year_days: self.year_days.unwrap_or(base.year_days),
             risk_free: self.risk_free.unwrap_or(base.risk_free),
         }
+    }
+
+    /// The same, checked.
+    pub(crate) fn checked(&self) -> Result<sim::rules::Rules, Fail> {
+        let rules = self.rules();
+        rules.check().map_err(|e| {
+            let flag = e.name.replace('_', "-");
+            Fail::usage(&e).hint(format!("give another value with --{flag}"))
+        })?;
+        Ok(rules)
     }
 
     /// What `--like` set, for a person to read, but for rules `varied` by a sweep.

@@ -127,8 +127,7 @@ fn facts(detail: &RunDetail) -> BTreeMap<String, String> {
         own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     all.extend(origin::parameters(detail).into_iter().map(|(n, v)| (format!("parameter: {n}"), v)));
     let rules = detail.rules.as_ref().and_then(Value::as_object).into_iter().flatten();
-    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    all.extend(rules.map(|(name, value)| (format!("rule: {name}"), text(value))));
+    all.extend(rules.map(|(name, value)| (format!("rule: {name}"), origin::text(value))));
     all
 }
 

@@ -1,17 +1,14 @@
 //! `backtest list`: which results are kept, narrowed down by words, dates and rules over metrics, in any order.
 //! One result in full is `kept`'s.
 
-use std::cmp::Ordering;
-
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
 use store::{ListFilter, RunRow, Store};
 
 use crate::args::Global;
 use crate::args::kept::{List, Status};
 use crate::command::kept::{params, row_json};
-use crate::command::metric::{OverMetrics, metric};
+use crate::command::metric::{OverMetrics, float, metric};
 use crate::fail::Fail;
 use crate::table::{count, number, signed, table};
 use crate::talk;
@@ -66,7 +63,7 @@ fn sorted(rows: Vec<RunRow>, by: &OverMetrics, ascending: bool) -> Vec<RunRow> {
     valued.sort_by(|(a, _), (b, _)| match (a, b) {
         (Some(a), Some(b)) if ascending => a.total_cmp(b),
         (Some(a), Some(b)) => b.total_cmp(a),
-        (a, b) => a.is_none().cmp(&b.is_none()).then(Ordering::Equal),
+        (a, b) => a.is_none().cmp(&b.is_none()),
     });
     valued.into_iter().map(|(_, row)| row).collect()
 }
@@ -82,7 +79,7 @@ fn lines(rows: &[RunRow], sort: Option<&OverMetrics>) -> String {
 }
 
 fn line(row: &RunRow, by: Option<&OverMetrics>) -> Vec<String> {
-    let float = |name| of(row, name).and_then(|d| d.to_f64());
+    let shown = |name| float(of(row, name));
     let trades = row.results.as_ref().and_then(|r| r.total_trades);
     let mut cells = vec![
         row.id.to_string(),
@@ -95,9 +92,9 @@ fn line(row: &RunRow, by: Option<&OverMetrics>) -> Vec<String> {
     cells.extend(by.map(|by| number(by.value(&|name| of(row, name)), 4, "")));
     cells.extend([
         trades.map_or_else(|| "-".to_owned(), count),
-        signed(float("total_return"), 2, " %"),
-        number(float("sharpe_ratio"), 2, ""),
-        number(float("max_drawdown"), 2, " %"),
+        signed(shown("total_return"), 2, " %"),
+        number(shown("sharpe_ratio"), 2, ""),
+        number(shown("max_drawdown"), 2, " %"),
         row.tags.join(" "),
         row.name.clone(),
     ]);

@@ -8,15 +8,12 @@ use sim::bars::Bars;
 use sim::lookahead::{self, Change, Difference, Report};
 use store::Store;
 
-use crate::args::{Global, Lookahead};
+use crate::args::{Global, Lookahead, SEED};
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
 use crate::table::count;
 use crate::talk::{self, Bar, Unit};
 use crate::when;
-
-/// What decides the scrambled futures when nobody says.
-pub(crate) const SEED: u64 = 1;
 
 pub(crate) async fn lookahead(global: &Global, store: &Store, args: Lookahead) -> Result<(), Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;

@@ -115,7 +115,8 @@ pub(crate) fn parameters(detail: &RunDetail) -> BTreeMap<String, String> {
     both.filter(|(name, _)| !is_rule(name)).map(|(n, v)| (n.clone(), text(v))).collect()
 }
 
-fn text(value: &Value) -> String {
+/// A kept value as it would be typed.
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

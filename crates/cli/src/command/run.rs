@@ -72,11 +72,7 @@ impl Prepared {
     pub(crate) fn new(name: &str, choice: &Choice) -> Result<Self, Fail> {
         let definition = definition(name)?;
         let params = definition.params(&choice.set)?;
-        let rules = choice.rules.rules();
-        rules.check().map_err(|e| {
-            let flag = e.name.replace('_', "-");
-            Fail::usage(&e).hint(format!("give another value with --{flag}"))
-        })?;
+        let rules = choice.rules.checked()?;
         // Values that no rule can take are found here.
         definition.build(&params)?;
         Ok(Self { definition, params, rules })

@@ -6,38 +6,17 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rust_decimal::Decimal;
-use sim::bars::{Bars, Column, Columns};
+use sim::bars::{Bars, Column};
 use sim::lookahead::{Change, LEAST_CUTS, Report, check};
 use sim::order::{Decision, Order, Protection, Side, Size};
 use sim::rules::{Fill, Rules};
 use sim::strategy::{Strategy, View};
 
-const CENT: i64 = 1_000_000;
+use crate::walk::{CENT, hours};
 
 /// A walk of hours; every 50th stretch of volumes is missing.
 fn bars(n_warmup: usize) -> Bars {
-    let mut state = 11_u64;
-    let mut random = move |n: u64| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((state >> 33) % n).expect("small")
-    };
-    let mut columns = Columns::default();
-    let mut volumes = Vec::new();
-    let mut price = 10_000;
-    for i in 0..1_200 {
-        let open = price;
-        price = (open + random(121) - 60).max(1_000);
-        columns.time_us.push(i * 3_600_000_000);
-        columns.open.push(open * CENT);
-        columns.high.push((open.max(price) + random(30)) * CENT);
-        columns.low.push((open.min(price) - random(30)) * CENT);
-        columns.close.push(price * CENT);
-        let missing = i % 50 >= 45;
-        volumes.push((!missing).then(|| i128::from(random(1_000)) * i128::from(CENT)));
-    }
-    columns.extra.insert(Column::Volume, volumes);
-    Bars::new("T", "1h".parse().expect("known"), n_warmup, columns).expect("good bars")
+    hours(11, 1_200, n_warmup, |i| i % 50 >= 45)
 }
 
 /// Holds while a column made ahead is true.

@@ -24,3 +24,5 @@ mod verdict;
 mod lookahead;
 // How long a start shows.
 mod warmup;
+// Bars of a random walk.
+mod walk;

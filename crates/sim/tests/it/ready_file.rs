@@ -21,7 +21,9 @@ pub(crate) struct ReadyFile {
 
 /// Every `strategies/*.toml`, by name.
 pub(crate) fn all() -> Vec<ReadyFile> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../strategies");
+    // Read at run time: clones may share what is built.
+    let crate_folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let folder = Path::new(&crate_folder).join("../../strategies");
     let entries = std::fs::read_dir(folder).expect("the folder of ready strategies");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));

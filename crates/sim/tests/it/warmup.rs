@@ -1,7 +1,7 @@
 //! How long a start shows, for indicators whose memory is known.
 //! What is printed of it is the voice's.
 
-use sim::bars::{Bars, Column, Columns};
+use sim::bars::{Bars, Column};
 use sim::expr::{Bound, Expr, Type};
 use sim::order::Decision;
 use sim::params::Params;
@@ -9,30 +9,10 @@ use sim::rules::Rules;
 use sim::strategy::{Strategy, View};
 use sim::warmup::{Report, Settled, measure};
 
-const CENT: i64 = 1_000_000;
+use crate::walk::hours;
 
-fn bars(n: i64) -> Bars {
-    let mut state = 5_u64;
-    let mut random = move |n: u64| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((state >> 33) % n).expect("small")
-    };
-    let mut columns = Columns::default();
-    let mut volumes = Vec::new();
-    let mut price = 10_000;
-    for i in 0..n {
-        let open = price;
-        price = (open + random(121) - 60).max(1_000);
-        columns.time_us.push(i * 3_600_000_000);
-        columns.open.push(open * CENT);
-        columns.high.push((open.max(price) + random(30)) * CENT);
-        columns.low.push((open.min(price) - random(30)) * CENT);
-        columns.close.push(price * CENT);
-        volumes.push(Some(i128::from(random(1_000)) * i128::from(CENT)));
-    }
-    columns.extra.insert(Column::Volume, volumes);
-    Bars::new("T", "1h".parse().expect("known"), 0, columns).expect("good bars")
+fn bars(n: usize) -> Bars {
+    hours(5, n, 0, |_| false)
 }
 
 struct Nothing;
@@ -48,7 +28,7 @@ fn bound(text: &str) -> Bound {
     expr.bind(&Params::default()).expect("no parameter is open")
 }
 
-fn settled(n_bars: i64, text: &str) -> Vec<Settled> {
+fn settled(n_bars: usize, text: &str) -> Vec<Settled> {
     let nothing = |_: &Bars| -> Box<dyn Strategy> { Box::new(Nothing) };
     let report: Report = measure(&bars(n_bars), &Rules::default(), &[bound(text)], &nothing);
     assert_eq!(report.decisions, Some(0));

@@ -10,7 +10,7 @@ use sim::grid::{RULES, Space};
 use sim::sweep::Path;
 use sim::timeframe::Timeframe;
 use store::sweeps::{IfExists as StoreIfExists, MAX_BLOCK, NewBlock, NewSweep};
-use store::{LoadAsk, Loaded, Store};
+use store::{LoadAsk, Loaded, Store, StrategyRow};
 use strategies::{Definition, LEVELS};
 
 use super::judge::{DEFAULT, Judge};
@@ -38,7 +38,9 @@ pub(super) type Held = BTreeMap<usize, Arc<Loaded>>;
 
 pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Result<(), Fail> {
     let begun = Instant::now();
-    let (definition, axes) = dimensions(args)?;
+    let file = run::definition(args.strategy.as_deref().unwrap_or_default())?;
+    let strategy = run::strategy_row(&file);
+    let (definition, axes) = dimensions(args, &file)?;
     let mut kept = kept(args, &definition, axes)?;
     Judge::new(&kept.objective, kept.keep.as_deref())?;
     let is_axis = |name: &str| kept.axes.iter().any(|axis| axis.name == name);
@@ -83,7 +85,7 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     if args.trust.verify_lookahead {
         verify_lookahead(&plan, &held).await?;
     }
-    write_down(global, store, args, plan, held, load).await
+    write_down(global, store, args, strategy, plan, held, load).await
 }
 
 /// Checks the strategy at its defaults on the first series that is held.
@@ -103,6 +105,7 @@ async fn write_down(
     global: &Global,
     store: &Store,
     args: &Start,
+    strategy: StrategyRow,
     plan: Plan,
     held: Held,
     load: Duration,
@@ -127,9 +130,7 @@ async fn write_down(
     };
     let new = NewSweep {
         user: &args.user,
-        strategy: run::strategy_row(&run::definition(
-            args.strategy.as_deref().unwrap_or_default(),
-        )?),
+        strategy,
         name: args.name.clone().unwrap_or_else(|| plan.definition.name.clone()),
         definition: serde_json::to_value(&plan.kept)
             .map_err(|e| Fail::new(crate::fail::Code::Bug, e))?,
@@ -151,8 +152,7 @@ async fn write_down(
 }
 
 /// The strategy as it is swept, and its dimensions: parameters, then levels, then costs, each by name.
-fn dimensions(args: &Start) -> Result<(Definition, Vec<KeptAxis>), Fail> {
-    let definition = run::definition(args.strategy.as_deref().unwrap_or_default())?;
+fn dimensions(args: &Start, definition: &Definition) -> Result<(Definition, Vec<KeptAxis>), Fail> {
     let is_param = |name: &str| definition.default(name).is_some();
     let mut levels = Vec::new();
     for (name, _) in &args.params {
@@ -160,7 +160,7 @@ fn dimensions(args: &Start) -> Result<(Definition, Vec<KeptAxis>), Fail> {
             continue;
         }
         if !LEVELS.contains(&name.as_str()) {
-            return Err(unknown(&definition, name));
+            return Err(unknown(definition, name));
         }
         levels.push(name.as_str());
     }
@@ -196,11 +196,7 @@ fn unknown(definition: &Definition, name: &str) -> Fail {
 }
 
 fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Kept, Fail> {
-    let rules = args.rules.rules();
-    rules.check().map_err(|e| {
-        let flag = e.name.replace('_', "-");
-        Fail::usage(&e).hint(format!("give another value with --{flag}"))
-    })?;
+    let rules = args.rules.checked()?;
     if args.warmup > run::MAX_WARMUP {
         let message = format!("{} bars of warm-up are more than {}", args.warmup, run::MAX_WARMUP);
         return Err(Fail::usage(message).hint("give a smaller --warmup"));

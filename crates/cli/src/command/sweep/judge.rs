@@ -10,7 +10,7 @@ use store::Store;
 use store::sweeps::{Score, VariantRow};
 
 use super::work::patiently;
-use crate::command::metric::{OverMetrics, metric, seconds};
+use crate::command::metric::{OverMetrics, seconds};
 use crate::fail::Fail;
 
 /// What a sweep's best is when nothing is said.
@@ -79,16 +79,15 @@ impl Judge {
         })
     }
 
-    /// The same of the metrics mentioned, in their order.
-    fn of_mentioned(&self, metrics: &[Option<Decimal>]) -> Option<f64> {
-        let place = |name: &str| self.mentioned.iter().position(|m| *m == name);
-        self.value(&|name| metrics[place(name)?])
+    /// The metrics that it reads.
+    pub(crate) fn mentioned(&self) -> &[&'static str] {
+        &self.mentioned
     }
 
-    /// The same of a variant as it is kept.
-    pub(crate) fn of_row(&self, row: &VariantRow) -> Option<f64> {
-        let r = row.results.as_ref()?;
-        self.value(&|name| metric(r, name))
+    /// The same of a variant as it is kept, read with [`Judge::mentioned`].
+    pub(crate) fn of_score(&self, score: &Score) -> Option<f64> {
+        let place = |name: &str| self.mentioned.iter().position(|m| *m == name);
+        self.value(&|name| score.metrics[place(name)?])
     }
 }
 
@@ -124,13 +123,13 @@ pub(crate) async fn each_judged(
 ) -> Result<(), Fail> {
     let (mut from, never) = (0, AtomicBool::new(false));
     loop {
-        let page = || store.scores(sweep, &judge.mentioned, from, PAGE);
+        let page = || store.scores(sweep, judge.mentioned(), from, PAGE);
         let scores = patiently(store, &never, page).await?;
         let Some(last) = scores.last() else { return Ok(()) };
         from = last.idx + 1;
-        for Score { id, idx, metrics } in scores {
-            if let Some(value) = judge.of_mentioned(&metrics) {
-                see(Judged { value, id, idx });
+        for score in scores {
+            if let Some(value) = judge.of_score(&score) {
+                see(Judged { value, id: score.id, idx: score.idx });
             }
         }
     }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use store::Store;
 use store::sweeps::SweepRow;
 
-use super::judge::{best, best_rows};
+use super::judge::best;
 use super::plan::Plan;
 use super::work::Worker;
-use super::{judge, row, stable, table as variants};
+use super::{judge, row, table as variants};
 use crate::args::Global;
 use crate::args::sweep::Judge as JudgeArgs;
 use crate::fail::Fail;
@@ -130,9 +130,7 @@ pub(super) async fn summary(
 ) -> Result<(), Fail> {
     let id = worker.sweep.id;
     let now = row(store, id).await?;
-    let best = best_rows(store, id, &worker.judge, top, |_| true).await?;
-    let around = stable::around(store, id, &worker.plan, &worker.judge, &best).await?;
-    variants::print(global, &worker.plan, worker.judge.source(), &best, &around);
+    variants::show(global, store, &now, &worker.plan, &worker.judge, top, |_| true).await?;
     let failed = match now.n_failed {
         0 => String::new(),
         n => format!(", {} failed", count(n)),

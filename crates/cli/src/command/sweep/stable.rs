@@ -32,11 +32,9 @@ pub(super) async fn around(
     let mut values: BTreeMap<u64, f64> = BTreeMap::new();
     for &idx in &wanted {
         // One at a time: a few for each of the few that are shown, whatever the size of the sweep.
-        let rows = store.variants(sweep, idx, 1).await?;
-        let found = rows.first().filter(|row| row.idx == idx);
-        if let Some(value) = found.and_then(|row| judge.of_row(row)) {
-            values.insert(idx, value);
-        }
+        let scores = store.scores(sweep, judge.mentioned(), idx, 1).await?;
+        let found = scores.first().filter(|score| score.idx == idx);
+        values.extend(found.and_then(|score| judge.of_score(score)).map(|value| (idx, value)));
     }
     Ok(near.iter().map(|near| of(near.iter().filter_map(|idx| values.get(idx).copied()))).collect())
 }

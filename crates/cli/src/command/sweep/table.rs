@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sim::expr::Expr;
 use store::Store;
 use store::export::{TableColumn, TableFormat, TableWriter, Target, Values};
-use store::sweeps::VariantRow;
+use store::sweeps::{SweepRow, VariantRow};
 
-use super::judge::{best_rows, pages, parameter};
+use super::judge::{Judge, best_rows, pages, parameter};
 use super::plan::Plan;
 use super::stable::{self, Around};
 use super::{judge, row};
@@ -33,9 +33,22 @@ pub(super) async fn top(global: &Global, store: &Store, args: &Top) -> Result<()
         args.symbol.as_ref().is_none_or(|symbol| *symbol == plan.kept.series[series].symbol)
             && wheres.iter().all(|rule| meets(rule, &plan, idx, &names))
     };
-    let best = best_rows(store, args.id, &judge, args.limit, fits).await?;
-    let around = stable::around(store, args.id, &plan, &judge, &best).await?;
-    print(global, &plan, judge.source(), &best, &around);
+    show(global, store, &sweep, &plan, &judge, args.limit, fits).await
+}
+
+/// Finds the best of those that `fit` by their index, with what lies around them, and prints them.
+pub(super) async fn show(
+    global: &Global,
+    store: &Store,
+    sweep: &SweepRow,
+    plan: &Plan,
+    judge: &Judge,
+    most: usize,
+    fits: impl Fn(u64) -> bool,
+) -> Result<(), Fail> {
+    let best = best_rows(store, sweep.id, judge, most, fits).await?;
+    let around = stable::around(store, sweep.id, plan, judge, &best).await?;
+    print(global, plan, judge.source(), &best, &around);
     Ok(())
 }
 
@@ -45,7 +58,7 @@ fn meets(rule: &Expr, plan: &Plan, idx: u64, names: &[&str]) -> bool {
     bound.is_ok_and(|bound| bound.constant_rule() == Some(Some(true)))
 }
 
-pub(super) fn print(
+fn print(
     global: &Global,
     plan: &Plan,
     objective: &str,
