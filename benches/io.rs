@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use store::cache::{Cache, LIMIT_BYTES};
 use store::progress::Silent;
+use store::sweeps::Lists;
 use store::{LoadAsk, Store};
 
 const MINUTES: u32 = 525_600;
@@ -240,8 +241,9 @@ fn save_to_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
     let secured = format!("{scheme}://{role}:x@{}", rest.rsplit_once('@').expect("a user").1);
     let save = |url: &str| {
         let store = runtime.block_on(Store::open(url)).expect("it opens");
+        let lists = [Lists { id: 1, symbol: "YEAR", trades: &trades, daily: &[] }];
         let begun = Instant::now();
-        runtime.block_on(store.keep_trades(1, "YEAR", &trades, &[])).expect("they are saved");
+        runtime.block_on(store.keep_trades(&lists)).expect("they are saved");
         begun.elapsed()
     };
     let (mut owner, mut user, mut theirs) = (vec![], vec![], vec![]);

@@ -2,6 +2,7 @@
 //! No metric is computed here; values are only rounded to what their columns hold.
 
 pub(crate) mod columns;
+mod many;
 pub(crate) mod save;
 mod stored;
 

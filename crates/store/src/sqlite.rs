@@ -1,6 +1,7 @@
 //! The embedded backend: opening the file, and writing bars to it. SQL that only SQLite speaks stands here.
 //! Nothing of a server may enter.
 
+pub(crate) mod many;
 pub(crate) mod scan;
 
 use std::sync::LazyLock;
@@ -94,12 +95,10 @@ static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_bars(1));
 /// Values of a bar besides the three that the whole statement shares.
 const VALUES_PER_ROW: usize = 10;
 
-/// An upsert of `rows` bars: their values, and then symbol, timeframe and time of writing once for all of them. Only
-/// plain `?`: SQLite looks a numbered one up by walking through all of them. A row that holds the same values already
-/// is left alone, so that the count of changes says what changed.
+/// An upsert of `rows` bars: their values, and then symbol, timeframe and time of writing once for all of them. A row
+/// that holds the same values already is left alone, so that the count of changes says what changed.
 fn insert_bars(rows: usize) -> String {
-    let row = format!("({})", ["?"; VALUES_PER_ROW].join(", "));
-    let values = vec![row.as_str(); rows].join(", ");
+    let values = many::places(VALUES_PER_ROW, rows);
     format!(
         "INSERT INTO market_data (symbol, timeframe, created_at, timestamp, open, high, low, close, \
          volume, quote_volume, trades_count, taker_buy_volume, taker_buy_quote_volume) \

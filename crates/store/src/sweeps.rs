@@ -12,6 +12,7 @@ use crate::runs::{self, MAX_NAME, MAX_USER, StrategyRow};
 use crate::tx::{Arg, Conn, Mode, Tx};
 use crate::{Store, limit};
 
+pub use crate::runs::save::Lists;
 pub use lease::{Claim, LEASE_US, Owner};
 pub use read::{Score, SweepRow, VariantRow};
 pub use save::{BlockRows, NewVariant, Saved};

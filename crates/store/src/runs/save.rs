@@ -6,7 +6,7 @@ use serde_json::Value;
 use sim::order::Trade;
 use sim::{DayMark, Run};
 
-use super::columns;
+use super::{columns, many};
 use crate::Store;
 use crate::error::Error;
 use crate::postgres::copy::{Lines, copy_in};
@@ -28,14 +28,20 @@ const ADD_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_retu
      total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
      $20, $21, $22)";
-const ADD_TRADE: &str = "INSERT INTO backtest_trades (backtest_id, symbol, side, quantity, \
-     entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
-     strategy_signal) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-const ADD_EQUITY: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
-                          VALUES ($1, $2, $3, $4)";
+/// Trades and daily equity of one backtest.
+#[derive(Clone, Copy, Debug)]
+pub struct Lists<'a> {
+    /// Of the backtest.
+    pub id: i64,
+    pub symbol: &'a str,
+    /// In order of their entries.
+    pub trades: &'a [Trade],
+    pub daily: &'a [DayMark],
+}
+
 /// Places of money, and of per cents.
 pub(crate) const MONEY: u32 = sim::exact::PLACES;
-const PERCENT: u32 = 4;
+pub(super) const PERCENT: u32 = 4;
 
 /// See [`Store::finish`].
 pub(crate) async fn finish(
@@ -57,7 +63,8 @@ pub(crate) async fn finish(
     tx.execute(CLEAR_RESULTS, &[Arg::int(id)]).await?;
     clear_lists(&mut tx, id).await?;
     add_results(&mut tx, id, run, metrics).await?;
-    add_lists(&mut tx, id, &symbol, &run.trades, &run.daily).await?;
+    let lists = Lists { id, symbol: &symbol, trades: &run.trades, daily: &run.daily };
+    add_lists(&mut tx, &[lists]).await?;
     tx.commit().await
 }
 
@@ -69,28 +76,13 @@ pub(crate) async fn clear_lists(tx: &mut Tx, id: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds trades and daily equity of a backtest.
-pub(crate) async fn add_lists(
-    tx: &mut Tx,
-    id: i64,
-    symbol: &str,
-    trades: &[Trade],
-    daily: &[DayMark],
-) -> Result<(), Error> {
-    if let Conn::Postgres(_) = tx.conn {
-        copy_trades(tx, id, symbol, trades, daily).await?;
-    } else {
-        for trade in trades {
-            add_trade(tx, id, symbol, trade).await?;
-        }
-        for day in daily {
-            let drawdown = Arg::Money(columns::drawdown(day.drawdown), PERCENT);
-            let equity = Arg::Money(Some(day.equity), MONEY);
-            tx.execute(ADD_EQUITY, &[Arg::int(id), Arg::time(day.time_us), equity, drawdown])
-                .await?;
-        }
-    }
-    Ok(())
+/// Adds trades and daily equity of some backtests.
+pub(crate) async fn add_lists(tx: &mut Tx, lists: &[Lists<'_>]) -> Result<(), Error> {
+    let Conn::Sqlite(conn) = &mut tx.conn else {
+        return copy_lists(tx, lists).await;
+    };
+    let done = many::insert(conn, lists).await;
+    done.map_err(|source| tx.failed(source))
 }
 
 async fn add_results(tx: &mut Tx, id: i64, run: &Run, metrics: &Value) -> Result<(), Error> {
@@ -107,27 +99,6 @@ async fn add_results(tx: &mut Tx, id: i64, run: &Run, metrics: &Value) -> Result
         Arg::json(metrics),
     ]);
     tx.execute(ADD_RESULTS, &args).await.map(|_| ())
-}
-
-async fn add_trade(tx: &mut Tx, id: i64, symbol: &str, trade: &Trade) -> Result<(), Error> {
-    let money = |value: Option<Decimal>| Arg::Money(value, MONEY);
-    let exit = trade.exit.as_ref();
-    let (side, signal) = (trade.side.to_string(), trade.strategy_signal());
-    let args = [
-        Arg::int(id),
-        Arg::text(symbol),
-        Arg::text(&side),
-        money(Some(trade.quantity)),
-        money(Some(trade.entry_price)),
-        money(exit.map(|e| e.price)),
-        Arg::time(trade.entry_time_us),
-        Arg::Time(exit.map(|e| e.time_us)),
-        money(exit.map(|e| e.pnl)),
-        Arg::Money(columns::pnl_percentage(trade), PERCENT),
-        money(Some(trade.commission)),
-        Arg::text(&signal),
-    ];
-    tx.execute(ADD_TRADE, &args).await.map(|_| ())
 }
 
 /// COPY is refused where row level security is on, so there rows go through temporary tables.
@@ -160,19 +131,13 @@ const MOVE_EQUITY: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, 
 /// A chunk that these trades began is closed before anyone can see it (migrations/ensure/security.sql).
 const PROTECT: &str = "SELECT protect_chunks()";
 
-async fn copy_trades(
-    tx: &mut Tx,
-    id: i64,
-    symbol: &str,
-    trades: &[Trade],
-    daily: &[DayMark],
-) -> Result<(), Error> {
+async fn copy_lists(tx: &mut Tx, lists: &[Lists<'_>]) -> Result<(), Error> {
     let secured = match tx.row(SECURED, &[]).await? {
         Some(row) => row.int("secured")? != 0,
         None => true,
     };
     let done = match &mut tx.conn {
-        Conn::Postgres(conn) => send(conn, id, symbol, trades, daily, secured).await,
+        Conn::Postgres(conn) => send(conn, lists, secured).await,
         Conn::Sqlite(_) => Ok(()),
     };
     done.map_err(|source| tx.failed(source))?;
@@ -187,10 +152,7 @@ async fn copy_trades(
 /// Sends the rows to their tables, which number trades as they arrive; or, where `secured`, to the temporary ones.
 async fn send(
     conn: &mut sqlx::PgConnection,
-    id: i64,
-    symbol: &str,
-    trades: &[Trade],
-    daily: &[DayMark],
+    all: &[Lists<'_>],
     secured: bool,
 ) -> Result<(), sqlx::Error> {
     let (to_trades, to_equity) = if secured {
@@ -200,16 +162,17 @@ async fn send(
         (COPY_TRADES_STRAIGHT, COPY_EQUITY_STRAIGHT)
     };
     let mut lines = Lines::default();
-    for (place, trade) in trades.iter().enumerate() {
+    let trades = all.iter().flat_map(|of| of.trades.iter().map(move |trade| (of, trade)));
+    for (place, (of, trade)) in trades.enumerate() {
         if secured {
             lines.number(place);
         }
-        trade_line(&mut lines, id, symbol, trade)?;
+        trade_line(&mut lines, of.id, of.symbol, trade)?;
     }
     copy_in(conn, to_trades, &lines).await?;
     let mut lines = Lines::default();
-    for day in daily {
-        lines.number(id);
+    for (of, day) in all.iter().flat_map(|of| of.daily.iter().map(move |day| (of, day))) {
+        lines.number(of.id);
         lines.time(day.time_us)?;
         decimal(&mut lines, Some(day.equity), MONEY);
         decimal(&mut lines, columns::drawdown(day.drawdown), PERCENT);

@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sim::DayMark;
 use sim::metrics::Metrics;
-use sim::order::Trade;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction};
@@ -16,7 +14,8 @@ use crate::Store;
 use crate::error::Error;
 use crate::postgres::copy::{Lines, copy_in};
 use crate::runs::columns::{self, DECIMALS};
-use crate::runs::save::{MONEY, add_lists, clear_lists, decimal};
+use crate::runs::save::{Lists, MONEY, add_lists, clear_lists, decimal};
+use crate::sqlite::many::{ROWS, chunks, places};
 use crate::tx::{Arg, Conn, Mode, Tx, decimal_text};
 
 use super::{NewBlock, Owner, whole};
@@ -102,31 +101,27 @@ impl Store {
         Ok(Saved::Now)
     }
 
-    /// Saves trades and daily equity of a variant, in the place of any that are there.
+    /// Saves trades and daily equity of some variants in one transaction, in the place of any that are there. A variant
+    /// that was pruned meanwhile is left out.
     ///
     /// # Errors
-    /// [`Error::Database`].
-    pub async fn keep_trades(
-        &self,
-        id: i64,
-        symbol: &str,
-        trades: &[Trade],
-        daily: &[DayMark],
-    ) -> Result<(), Error> {
-        // Locks the row; it may have been pruned meanwhile, and then there is nothing to keep.
+    /// [`Error::Database`]; then nothing of them is kept.
+    pub async fn keep_trades(&self, lists: &[Lists<'_>]) -> Result<(), Error> {
+        // Locks the row.
         const LOCK: &str = "UPDATE backtests SET progress = 100 WHERE id = $1";
-        let mut tx = self.begin_tx(Mode::Write, "saving trades of a variant").await?;
-        if tx.execute(LOCK, &[Arg::int(id)]).await? == 0 {
-            return Ok(());
+        let mut tx = self.begin_tx(Mode::Write, "saving trades of variants").await?;
+        let mut there = Vec::with_capacity(lists.len());
+        for of in lists {
+            if tx.execute(LOCK, &[Arg::int(of.id)]).await? > 0 {
+                clear_lists(&mut tx, of.id).await?;
+                there.push(*of);
+            }
         }
-        clear_lists(&mut tx, id).await?;
-        add_lists(&mut tx, id, symbol, trades, daily).await?;
+        add_lists(&mut tx, &there).await?;
         tx.commit().await
     }
 }
 
-/// Rows of one statement on SQLite.
-const ROWS: usize = 100;
 /// Values of a row of its own, and of its results.
 const OWN: usize = 7;
 const RESULTS: usize = DECIMALS + 8;
@@ -135,12 +130,6 @@ static BACKTESTS_MANY: LazyLock<String> = LazyLock::new(|| backtests_sql(ROWS));
 static BACKTESTS_ONE: LazyLock<String> = LazyLock::new(|| backtests_sql(1));
 static RESULTS_MANY: LazyLock<String> = LazyLock::new(|| results_sql(ROWS));
 static RESULTS_ONE: LazyLock<String> = LazyLock::new(|| results_sql(1));
-
-/// `rows` times `(?, ?, …)`. Only plain `?`: SQLite looks a numbered one up by walking through all of them.
-fn places(columns: usize, rows: usize) -> String {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    vec![row.as_str(); rows].join(", ")
-}
 
 fn backtests_sql(rows: usize) -> String {
     format!(
@@ -188,12 +177,6 @@ async fn insert(
         sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
     }
     Ok(())
-}
-
-/// As many whole chunks as there are, then one by one, so that two statements are prepared.
-fn chunks<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
-    let (many, rest) = all.as_chunks::<ROWS>();
-    many.iter().map(<[T; ROWS]>::as_slice).chain(rest.iter().map(std::slice::from_ref))
 }
 
 fn backtest_arguments(

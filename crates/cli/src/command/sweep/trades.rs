@@ -1,4 +1,4 @@
-//! Trades and daily equity of the best variants: made again side by side, each saved in one transaction.
+//! Trades and daily equity of the best variants: made again side by side, and saved so.
 //! A variant that has them is left alone, so that this may be cut off and done again.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use sim::DayMark;
 use sim::order::Trade;
 use sim::sweep::{Options, Variant};
 use store::Loaded;
-use store::sweeps::VariantRow;
+use store::sweeps::{Lists, VariantRow};
 use strategies::Definition;
 
 use super::judge;
@@ -18,10 +18,10 @@ use super::work::Worker;
 use crate::args::sweep::{Trades, trades};
 use crate::fail::{Code, Fail};
 
-/// Variants whose trades are in memory at once.
+/// Variants whose trades are in memory at once, and saved in one transaction.
 const TOGETHER: usize = 24;
 
-type Lists = (Vec<Trade>, Vec<DayMark>);
+type Made = (Vec<Trade>, Vec<DayMark>);
 
 pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
     let begun = Instant::now();
@@ -75,16 +75,17 @@ async fn some(worker: &Arc<Worker>, rows: &[VariantRow]) -> Result<(), Fail> {
     let (definition, threads) = (worker.plan.definition.clone(), worker.threads);
     let made = move || lists(&definition, &loaded, &variants, threads);
     let made = tokio::task::spawn_blocking(made).await.map_err(|e| Fail::new(Code::Bug, e))??;
-    for (row, (trades, daily)) in rows.iter().zip(made) {
-        if worker.stop.load(Ordering::Relaxed) {
-            let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
-            return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
-                .hint(format!("{hint} {}", worker.sweep.id)));
-        }
-        let save = || worker.store.keep_trades(row.id, &row.symbol, &trades, &daily);
-        worker.patiently(save).await?;
+    if worker.stop.load(Ordering::Relaxed) {
+        let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
+        return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
+            .hint(format!("{hint} {}", worker.sweep.id)));
     }
-    Ok(())
+    let lists: Vec<Lists<'_>> = rows
+        .iter()
+        .zip(&made)
+        .map(|(row, (trades, daily))| Lists { id: row.id, symbol: &row.symbol, trades, daily })
+        .collect();
+    worker.patiently(|| worker.store.keep_trades(&lists)).await
 }
 
 /// Trades and daily equity of each variant: the kernel's trades, and the marks that follow from them; by the reference
@@ -94,7 +95,7 @@ fn lists(
     loaded: &Loaded,
     variants: &[Variant],
     threads: usize,
-) -> Result<Vec<Lists>, Fail> {
+) -> Result<Vec<Made>, Fail> {
     let bug = |e: anyhow::Error| Fail::new(Code::Bug, e);
     let bars = &loaded.bars;
     let Some(rules) = definition.signal_rules() else {
