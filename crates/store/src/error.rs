@@ -178,6 +178,20 @@ impl Error {
         }
     }
 
+    /// Why the database will not hold these values, whoever sends them and whenever: a constraint, a trigger, a range.
+    #[must_use]
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let Self::Database { source: sqlx::Error::Database(error), .. } = self else { return None };
+        let code = error.code().unwrap_or_default();
+        // Classes of the values, of constraints, of views and of exceptions; SQLite's constraints end in the byte 19.
+        let server = ["22", "23", "44", "P0"].iter().any(|class| code.starts_with(class));
+        let refused = match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+            Some(_) => code.parse().is_ok_and(|code: u32| code & 0xff == 19),
+            None => server,
+        };
+        refused.then(|| error.message().to_owned())
+    }
+
     /// The next thing to type, when there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
