@@ -242,8 +242,8 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
             "the server is going down or coming up; try again in a moment"
         }
         "26000" | "42P05" => {
-            "a pooler that changes connections between statements keeps no prepared ones: add \
-             ?statement-cache-capacity=0 to the URL, or go round it"
+            "a pooler that gives each transaction another connection is in between: look after the \
+             database (`migrate`, `db`) by a connection that goes round it"
         }
         "5" | "261" | "517" => "another program is writing to the file; try again when it is done",
         "13" => "the disk is full",

@@ -403,5 +403,5 @@ pub(super) async fn copy_blocks(
         lines.end();
     }
     copy_in(conn, COPY_BLOCKS, &lines).await?;
-    sqlx::query(MOVE_BLOCKS).execute(conn).await.map(|_| ())
+    sqlx::raw_sql(MOVE_BLOCKS).execute(conn).await.map(|_| ())
 }
