@@ -302,6 +302,8 @@ const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capita
      timeframes, data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
      SELECT idx, capital, parameters::jsonb, status, identity, error, $1, $2, $3, $4, $5, $6, \
      $7, $8, $9, $10, 100, $11, $11, $11 FROM staged_variants ORDER BY idx";
+// LIMIT makes it look up one by one. Where statistics are older than the sweep, a join would walk through all its
+// variants, and for each of them through all that are staged.
 const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_return, annual_return, \
      volatility, sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
      avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
@@ -310,8 +312,8 @@ const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_ret
      v.max_drawdown, v.calmar_ratio, v.win_rate, v.profit_factor, v.avg_trade_return, v.avg_win, \
      v.avg_loss, v.largest_win, v.largest_loss, v.max_drawdown_duration, v.total_trades, \
      v.winning_trades, v.losing_trades, v.duration_us * INTERVAL '1 microsecond', v.final_capital, \
-     v.metrics::jsonb FROM staged_variants v \
-     JOIN backtests b ON b.sweep_id = $1 AND b.variant_idx = v.idx \
+     v.metrics::jsonb FROM staged_variants v CROSS JOIN LATERAL \
+     (SELECT id FROM backtests WHERE sweep_id = $1 AND variant_idx = v.idx LIMIT 1) b \
      WHERE v.status = 'COMPLETED' ORDER BY v.idx";
 
 async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), sqlx::Error> {
