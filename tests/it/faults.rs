@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cluster::{Home, as_server, done};
 use crate::servers::{Backend, backends, psql};
 use crate::shell::Shell;
 
@@ -43,14 +44,19 @@ fn servers(minutes: i64) -> Vec<(Backend, Shell)> {
     let ready = |backend: Backend| {
         let shell = Shell::on(&backend.url);
         shell.ok("migrate");
-        let line = |i: i64| {
-            format!("{},100.5,101.25,99.75,100.{:02},5.5\n", 1_735_689_600 + i * 60, i % 90 + 10)
-        };
-        let rows: String = (0..minutes).map(line).collect();
-        shell.write("X-1m.csv", &format!("time,open,high,low,close,volume\n{rows}"));
+        self::minutes(&shell, minutes);
         (backend, shell)
     };
     found.map(ready).collect()
+}
+
+/// A file of so many bars.
+fn minutes(shell: &Shell, n: i64) {
+    let line = |i: i64| {
+        format!("{},100.5,101.25,99.75,100.{:02},5.5\n", 1_735_689_600 + i * 60, i % 90 + 10)
+    };
+    let rows: String = (0..n).map(line).collect();
+    shell.write("X-1m.csv", &format!("time,open,high,low,close,volume\n{rows}"));
 }
 
 fn bars(url: &str) -> i64 {
@@ -241,4 +247,31 @@ fn a_pooler_without_prepared_statements_is_enough() {
     assert_eq!(direct.stdout, same.stdout);
     let saved = "SELECT count(*) FROM backtests WHERE status = 'COMPLETED'";
     assert_eq!(psql(&backend.url, saved), "5");
+}
+
+/// A standby answers what only reads, by several connections at once too, and says why it takes nothing.
+#[test]
+fn a_standby_is_read_and_takes_no_writes() {
+    let Some(home) = Home::new() else { return };
+    let data = home.init("data", "fsync = off\nwal_level = replica\n");
+    let primary = home.start(&data);
+    let shell = Shell::on(&primary.url());
+    shell.ok("migrate");
+    minutes(&shell, 150_000);
+    shell.ok("import X-1m.csv");
+    let copy = home.path("standby");
+    let mut base = as_server("pg_basebackup");
+    base.args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "-p"]);
+    done(base.arg(primary.port.to_string()).arg("-D").arg(&copy));
+    let standby = home.start(&copy);
+    let url = standby.url();
+    assert_eq!(psql(&url, "SELECT pg_is_in_recovery()"), "t");
+    let check = run(&shell, &url, "data check --symbol X --timeframe 1m --json");
+    let same = run(&shell, &primary.url(), "data check --symbol X --timeframe 1m --json");
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stderr));
+    assert_eq!(check.stdout, same.stdout, "{}", String::from_utf8_lossy(&check.stderr));
+    good(&shell, &url, "list");
+    for line in ["import X-1m.csv", "run sma_cross --symbol X --timeframe 1m"] {
+        fails(&shell, &url, line, &["read-only transaction", "write to another server"]);
+    }
 }
