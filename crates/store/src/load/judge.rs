@@ -16,8 +16,15 @@ use crate::progress::Progress;
 const READ: [Column; 5] = [Column::Open, Column::High, Column::Low, Column::Close, Column::Volume];
 
 /// The verdict on rows that were read for a run; on volumes only where the run reads them.
-pub(super) fn of(place: &str, timeframe: Timeframe, source: &Frame) -> Result<Verdict, Error> {
-    let prices = |column| source.prices(column)?.map_err(|bad| bad_cell(place, bad));
+pub(super) fn of(
+    place: &str,
+    symbol: &str,
+    timeframe: Timeframe,
+    source: &Frame,
+) -> Result<Verdict, Error> {
+    let prices = |column| {
+        source.prices(column)?.map_err(|bad| bad_cell(place, symbol, timeframe, source, bad))
+    };
     let has_volume = source.columns().contains(&Column::Volume);
     let volume = has_volume.then(|| source.units(Column::Volume)).transpose()?;
     Ok(verdict::judge(&Series {
