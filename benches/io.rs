@@ -1,6 +1,7 @@
 //! Import, load and save of a year of minutes by the real binary, beside the database's own bulk path on the same rows.
-//! `cargo bench -p backtest --bench io`; servers by TEST_POSTGRES_URL and TEST_TIMESCALE_URL. Nothing is asserted: README.md
-//! beside this file holds what it printed, and on what machine.
+//! `cargo bench -p backtest --bench io`; servers by TEST_POSTGRES_URL and TEST_TIMESCALE_URL. Words behind `--` choose:
+//! `sqlite`, `postgres`, `timescale`; `import`, `load`, `save`. Nothing is asserted: README.md beside this file holds what
+//! it printed, and on what machine.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -28,14 +29,31 @@ fn main() {
     let dir = tempfile::tempdir().expect("the temporary directory can be written");
     let dir = dir.path();
     std::fs::write(dir.join("YEAR-1m.csv"), year()).expect("it can be written");
-    sqlite(dir);
-    for variable in ["TEST_POSTGRES_URL", "TEST_TIMESCALE_URL"] {
+    let backends = ["sqlite", "postgres", "timescale"];
+    if wanted("sqlite", &backends) {
+        sqlite(dir);
+        if measured("load") {
+            load(dir);
+        }
+    }
+    for (name, variable) in [("postgres", "TEST_POSTGRES_URL"), ("timescale", "TEST_TIMESCALE_URL")]
+    {
         match std::env::var(variable) {
+            _ if !wanted(name, &backends) => {}
             Ok(url) => server(dir, variable, &url),
             Err(_) => println!("NOT MEASURED: {variable} is not set"),
         }
     }
-    load(dir);
+}
+
+/// Whether the command line names `word`, or none of its `kind`.
+fn wanted(word: &str, kind: &[&str]) -> bool {
+    let named = |word: &str| std::env::args().skip(1).any(|arg| arg == word);
+    named(word) || !kind.iter().any(|word| named(word))
+}
+
+fn measured(word: &str) -> bool {
+    wanted(word, &["import", "load", "save"])
 }
 
 /// A random walk in cents from 50,000, with every column of a kline.
@@ -111,7 +129,7 @@ fn sqlite(dir: &Path) {
         timed(command.current_dir(dir).arg("-batch").arg(file).args(commands))
     };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..if measured("import") { ROUNDS } else { 1 } {
         let _ = std::fs::remove_file(dir.join("ours.db"));
         ours.push(backtest(dir, "sqlite:ours.db", "import YEAR-1m.csv"));
         if round == 0 {
@@ -147,7 +165,8 @@ fn server(dir: &Path, variable: &str, admin: &str) {
     let (address, _) = admin.rsplit_once('/').expect("a server's URL has a database");
     let url = format!("{address}/{name}");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let rounds = if measured("import") { ROUNDS } else { 1 };
+    for _ in 0..rounds {
         psql(admin, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         if variable == "TEST_TIMESCALE_URL" {
             psql(&url, "SET client_min_messages = error; CREATE EXTENSION timescaledb");
@@ -158,10 +177,14 @@ fn server(dir: &Path, variable: &str, admin: &str) {
         // The very same table, emptied: its chunks and indexes are made anew.
         psql(&url, "TRUNCATE market_data");
         theirs.push(psql(&url, &format!("\\copy market_data ({COLUMNS}) FROM 'rows.txt'")));
-        if theirs.len() == ROUNDS as usize {
+        if theirs.len() == rounds as usize {
             psql(&url, "VACUUM ANALYZE market_data");
-            load_from_server(dir, variable, &url, &psql);
-            save_to_server(dir, variable, &url, &psql);
+            if measured("load") {
+                load_from_server(dir, variable, &url, &psql);
+            }
+            if measured("save") {
+                save_to_server(dir, variable, &url, &psql);
+            }
         }
         psql(admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
     }
