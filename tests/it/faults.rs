@@ -215,3 +215,30 @@ fn a_server_without_connections_left_is_said_and_one_is_enough() {
         psql(url, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     }
 }
+
+/// A pooler that gives a connection to whoever has a transaction just then, and knows no prepared statements: all but
+/// looking after the database works by it, by several connections at once too.
+#[test]
+fn a_pooler_without_prepared_statements_is_enough() {
+    let Some(pooler) = std::env::var("TEST_POOLER_URL").ok().filter(|url| !url.is_empty()) else {
+        let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!required, "CI=true needs TEST_POOLER_URL: run the tests by tests/run");
+        eprintln!("SKIPPED: no TEST_POOLER_URL");
+        return;
+    };
+    let (backend, shell) =
+        servers(150_000).into_iter().find(|(b, _)| b.name == "postgres").expect("a pooler has one");
+    let pooled = with(&backend.url, None, Some(&address(&pooler)));
+    good(&shell, &pooled, "import X-1m.csv");
+    assert_eq!(bars(&backend.url), 150_000);
+    good(&shell, &pooled, "run sma_cross --symbol X --timeframe 1m --warmup 0");
+    let sweep = "sweep sma_cross --symbol X --timeframe 1m --warmup 0 --param fast=5,10 --param \
+                 slow=20,30 --block 1 -j 2 --trades all";
+    good(&shell, &pooled, sweep);
+    let direct = run(&shell, &backend.url, "sweep top 1 --json");
+    let same = run(&shell, &pooled, "sweep top 1 --json");
+    assert!(direct.status.success());
+    assert_eq!(direct.stdout, same.stdout);
+    let saved = "SELECT count(*) FROM backtests WHERE status = 'COMPLETED'";
+    assert_eq!(psql(&backend.url, saved), "5");
+}

@@ -714,3 +714,35 @@ fn symbols_levels_costs_and_samples_are_dimensions() {
     let failed = variants(&url, 3);
     assert_eq!(failed.values().filter(|row| row.contains("FAILED")).count(), 2, "a channel of 0");
 }
+
+/// What one variant's rows run into, by a rule that somebody added to the database, no other variant feels.
+#[test]
+fn a_variant_that_the_database_refuses_fails_alone() {
+    const MINUTES: usize = 600;
+    const REFUSED: [u64; 3] = [3, 70, 71];
+    const SQLITE: &str = "CREATE TRIGGER no_luck BEFORE INSERT ON backtests \
+        WHEN NEW.variant_idx IN (3, 70, 71) AND NEW.status = 'COMPLETED' \
+        BEGIN SELECT RAISE(ABORT, 'no luck'); END";
+    const SERVER: &str = "CREATE FUNCTION no_luck() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN RAISE EXCEPTION ''no luck''; END'; \
+        CREATE TRIGGER no_luck BEFORE INSERT ON backtests FOR EACH ROW \
+        WHEN (NEW.variant_idx IN (3, 70, 71) AND NEW.status = 'COMPLETED') EXECUTE FUNCTION no_luck()";
+    const WHY: &str = "SELECT variant_idx FROM backtests WHERE status = 'FAILED' \
+        AND error LIKE '%refuses its results: no luck%' ORDER BY variant_idx";
+    let (rows, _) = undisturbed_of(&SMALL, MINUTES, 171 * 2);
+    for backend in backends() {
+        prepare(&backend, MINUTES);
+        let added = if backend.name == "sqlite" { SQLITE } else { SERVER };
+        if sql_at(&backend.url, added).is_none() {
+            continue;
+        }
+        good(&backend.url, &sweep_args_of(&SMALL, &["--trades", "none", "--block", "128"]));
+        let found = variants(&backend.url, 1);
+        let differ: Vec<u64> = rows.keys().copied().filter(|i| found[i] != rows[i]).collect();
+        assert_eq!(differ, REFUSED, "{}", backend.name);
+        let status = status(&backend.url, 1);
+        assert_eq!(number(&status, "failed"), 3, "{status}");
+        let why = sql_at(&backend.url, WHY).expect("it was there a moment ago");
+        assert_eq!(why, [["3"], ["70"], ["71"]], "{}", backend.name);
+    }
+}

@@ -178,6 +178,20 @@ impl Error {
         }
     }
 
+    /// Why the database will not hold these values, whoever sends them and whenever: a constraint, a trigger, a range.
+    #[must_use]
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let Self::Database { source: sqlx::Error::Database(error), .. } = self else { return None };
+        let code = error.code().unwrap_or_default();
+        // Classes of the values, of constraints, of views and of exceptions; SQLite's constraints end in the byte 19.
+        let server = ["22", "23", "44", "P0"].iter().any(|class| code.starts_with(class));
+        let refused = match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+            Some(_) => code.parse().is_ok_and(|code: u32| code & 0xff == 19),
+            None => server,
+        };
+        refused.then(|| error.message().to_owned())
+    }
+
     /// The next thing to type, when there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -228,8 +242,8 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
             "the server is going down or coming up; try again in a moment"
         }
         "26000" | "42P05" => {
-            "a pooler that changes connections between statements keeps no prepared ones: add \
-             ?statement-cache-capacity=0 to the URL, or go round it"
+            "a pooler that gives each transaction another connection is in between: look after the \
+             database (`migrate`, `db`) by a connection that goes round it"
         }
         "5" | "261" | "517" => "another program is writing to the file; try again when it is done",
         "13" => "the disk is full",

@@ -34,11 +34,14 @@ pub(crate) async fn open(
     let mut conn = connect(&options, place).await?;
     let failed =
         |source| Error::Database { what: "looking at the tables", place: place.to_owned(), source };
-    if !schema::has_list(&mut conn).await.map_err(failed)? {
+    // In a transaction, so that a pooler leaves this connection alone.
+    let mut looking = conn.begin().await.map_err(failed)?;
+    if !schema::has_list(&mut looking).await.map_err(failed)? {
         return Err(Error::NoSchema { place: place.to_owned() });
     }
-    schema::check(Folder::Server, &mut conn, place).await?;
-    let edition = edition(&mut conn).await.map_err(failed)?;
+    schema::check(&mut looking, place).await?;
+    let edition = edition(&mut looking).await.map_err(failed)?;
+    looking.commit().await.map_err(failed)?;
     conn.close().await.map_err(failed)?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
@@ -145,6 +148,7 @@ pub(crate) async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Er
     let installed: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')",
     )
+    .persistent(false)
     .fetch_one(&mut *conn)
     .await?;
     if !installed {
@@ -152,6 +156,7 @@ pub(crate) async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Er
     }
     let license: Option<String> =
         sqlx::query_scalar("SELECT current_setting('timescaledb.license', true)")
+            .persistent(false)
             .fetch_one(conn)
             .await?;
     match license.as_deref() {
@@ -174,6 +179,7 @@ pub(crate) async fn prepare_bars(
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))")
         .bind(symbol)
         .bind(timeframe)
+        .persistent(false)
         .execute(&mut **tx)
         .await?;
     sqlx::raw_sql(
@@ -213,6 +219,7 @@ pub(crate) async fn write_bars(
     .bind(timeframe)
     .bind(time(first)?)
     .bind(time(last)?)
+    .persistent(false)
     .fetch_one(&mut **tx)
     .await?;
     if !taken && copy_straight(tx, &sent).await? {
@@ -257,8 +264,9 @@ async fn flush_bars(tx: &mut Transaction<'static, Postgres>) -> Result<u64, sqlx
          excluded.volume, excluded.quote_volume, excluded.trades_count, excluded.taker_buy_volume, \
          excluded.taker_buy_quote_volume)",
     )
+    .persistent(false)
     .execute(&mut **tx)
     .await?;
-    sqlx::query("TRUNCATE staged_bars").execute(&mut **tx).await?;
+    sqlx::raw_sql("TRUNCATE staged_bars").execute(&mut **tx).await?;
     Ok(done.rows_affected())
 }

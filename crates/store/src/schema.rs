@@ -177,26 +177,25 @@ fn missing_from(applied: &[AppliedMigration]) -> Vec<String> {
     FILES.iter().filter(is_new).map(|file| file.name.to_owned()).collect()
 }
 
-/// Whether the database has exactly the migrations of this program; changes nothing.
-pub(crate) async fn check(
-    folder: Folder,
-    conn: &mut impl Migrate,
-    place: &str,
-) -> Result<(), Error> {
-    let explain = |error| migration_error(place, error);
-    let applied = conn.list_applied_migrations(APPLIED_TABLE).await.map_err(explain)?;
-    let mut applied: BTreeMap<i64, AppliedMigration> =
-        applied.into_iter().map(|m| (m.version, m)).collect();
+/// Whether a server has exactly the migrations of this program; changes nothing.
+pub(crate) async fn check(conn: &mut PgConnection, place: &str) -> Result<(), Error> {
+    // Not by the library's own way: its statement has a name (see `Tx`).
+    let listed = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations").persistent(false);
+    let listed: Vec<(i64, Vec<u8>)> = listed
+        .fetch_all(conn)
+        .await
+        .map_err(|source| migration_error(place, MigrateError::Execute(source)))?;
+    let mut applied: BTreeMap<i64, Vec<u8>> = listed.into_iter().collect();
     let place = place.to_owned();
     if applied.is_empty() {
         return Err(Error::NoSchema { place });
     }
     let mut missing = Vec::new();
-    for wanted in folder.migrator().iter() {
+    for wanted in Folder::Server.migrator().iter() {
         match applied.remove(&wanted.version) {
             None => missing.push(wanted.description.to_string()),
-            Some(found) if found.checksum != wanted.checksum => {
-                return Err(migration_error(&place, MigrateError::VersionMismatch(found.version)));
+            Some(checksum) if checksum != *wanted.checksum => {
+                return Err(migration_error(&place, MigrateError::VersionMismatch(wanted.version)));
             }
             Some(_) => {}
         }
@@ -246,7 +245,10 @@ fn migration_error(place: &str, error: MigrateError) -> Error {
 
 /// The list of applied migrations that cannot be there yet in a fresh database.
 pub(crate) async fn has_list(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(conn).await
+    sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .persistent(false)
+        .fetch_one(conn)
+        .await
 }
 
 /// Brings an embedded file up to date.

@@ -60,7 +60,8 @@ pub(crate) enum Conn {
     Postgres(Transaction<'static, Postgres>),
 }
 
-/// A transaction; dropped without [`Tx::commit`] it is rolled back.
+/// A transaction; dropped without [`Tx::commit`] it is rolled back. Its statements have no names on a server: a pooler
+/// that gives connections to transactions would let one program meet the names of another.
 pub(crate) struct Tx {
     pub(crate) conn: Conn,
     /// What is being done, for errors.
@@ -112,7 +113,8 @@ impl Tx {
             }
             Conn::Postgres(tx) => {
                 let query = async {
-                    sqlx::query_with(sql, postgres_arguments(args)?).execute(&mut **tx).await
+                    let query = sqlx::query_with(sql, postgres_arguments(args)?);
+                    query.persistent(false).execute(&mut **tx).await
                 };
                 limited(query.map_ok(|done| done.rows_affected())).await
             }
@@ -136,7 +138,7 @@ impl Tx {
             }
             Conn::Postgres(tx) => {
                 let query = async {
-                    let query = sqlx::query_with(sql, postgres_arguments(args)?);
+                    let query = sqlx::query_with(sql, postgres_arguments(args)?).persistent(false);
                     query.fetch(&mut **tx).map_ok(Cells::Postgres).try_collect().await
                 };
                 limited(query).await

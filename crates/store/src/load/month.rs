@@ -68,7 +68,8 @@ pub(super) async fn stamp(
             .bind(&scan.symbol)
             .bind(&scan.timeframe)
             .bind(time(month.from_us)?)
-            .bind(time(month.to_us)?);
+            .bind(time(month.to_us)?)
+            .persistent(false);
         crate::tx::limited(query.fetch_one(&mut **conn)).await.transpose()
     };
     let row = match asked.await {

@@ -142,6 +142,7 @@ async fn bars_out_sql(
         .bind(&scan.timeframe)
         .bind(literal(scan.from_us)?)
         .bind(literal(scan.to_us)?)
+        .persistent(false)
         .fetch_one(conn)
         .await
 }

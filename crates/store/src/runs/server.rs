@@ -46,7 +46,7 @@ pub(super) async fn insert(
     } else {
         many_days(conn, &days).await?;
     }
-    patient(sqlx::query(PROTECT).execute(conn)).await.map(|_| ())
+    patient(sqlx::query(PROTECT).persistent(false).execute(conn)).await.map(|_| ())
 }
 
 /// A statement is given up as everywhere.
@@ -82,7 +82,7 @@ async fn few_trades(conn: &mut PgConnection, all: &[TradeOf<'_>]) -> Result<(), 
         .bind(decimals(PERCENT, trades().map(columns::pnl_percentage)))
         .bind(decimals(MONEY, trades().map(|trade| Some(trade.commission))))
         .bind(trades().map(Trade::strategy_signal).collect::<Vec<_>>());
-    patient(query.execute(conn)).await.map(|_| ())
+    patient(query.persistent(false).execute(conn)).await.map(|_| ())
 }
 
 const FEW_DAYS: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
@@ -98,7 +98,7 @@ async fn few_days(conn: &mut PgConnection, all: &[DayOf<'_>]) -> Result<(), sqlx
         .bind(times.collect::<Result<Vec<_>, _>>()?)
         .bind(decimals(MONEY, all.iter().map(|of| Some(of.1.equity))))
         .bind(decimals(PERCENT, all.iter().map(|of| columns::drawdown(of.1.drawdown))));
-    patient(query.execute(conn)).await.map(|_| ())
+    patient(query.persistent(false).execute(conn)).await.map(|_| ())
 }
 
 fn decimals(places: u32, values: impl Iterator<Item = Option<Decimal>>) -> Vec<Option<Numeric>> {
@@ -140,11 +140,11 @@ async fn many_trades(conn: &mut PgConnection, trades: &[TradeOf<'_>]) -> Result<
     }
     sqlx::raw_sql(STAGE_TRADES).execute(&mut *conn).await?;
     copy_in(conn, COPY_TO_STAGE, &rows).await?;
-    patient(sqlx::query(MOVE_TRADES).execute(conn)).await.map(|_| ())
+    patient(sqlx::query(MOVE_TRADES).persistent(false).execute(conn)).await.map(|_| ())
 }
 
 async fn is_secured(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    patient(sqlx::query_scalar(SECURED).fetch_one(conn)).await
+    patient(sqlx::query_scalar(SECURED).persistent(false).fetch_one(conn)).await
 }
 
 fn trade_row(rows: &mut Rows, id: i32, symbol: &str, trade: &Trade) -> Result<(), sqlx::Error> {
@@ -192,5 +192,5 @@ async fn many_days(conn: &mut PgConnection, days: &[DayOf<'_>]) -> Result<(), sq
     }
     sqlx::raw_sql(STAGE_DAYS).execute(&mut *conn).await?;
     copy_in(conn, COPY_DAYS_TO_STAGE, &rows).await?;
-    patient(sqlx::query(MOVE_DAYS).execute(conn)).await.map(|_| ())
+    patient(sqlx::query(MOVE_DAYS).persistent(false).execute(conn)).await.map(|_| ())
 }

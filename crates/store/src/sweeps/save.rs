@@ -65,8 +65,12 @@ const DONE: &str = "UPDATE sweep_blocks SET owner = $3, n_completed = $4, n_fail
      completed_at = $6, heartbeat_at = $6 \
      WHERE sweep_id = $1 AND block = $2 AND completed_at IS NULL";
 
+const REFUSED: &str = "UPDATE sweep_blocks SET n_completed = n_completed - $3, \
+     n_failed = n_failed + $3 WHERE sweep_id = $1 AND block = $2";
+
 impl Store {
-    /// Saves a block whole, if nobody has.
+    /// Saves a block whole, if nobody has. A variant whose results the database refuses, by a constraint or a trigger,
+    /// is kept as failed with the database's reason; the others are not touched by that.
     ///
     /// # Errors
     /// [`Error::Database`]; then nothing of it is kept, and it may be tried again.
@@ -86,16 +90,10 @@ impl Store {
         if tx.execute(DONE, &args).await? == 0 {
             return Ok(Saved::Before);
         }
-        match &mut tx.conn {
-            Conn::Sqlite(conn) => {
-                let done = insert(conn, rows, now_us).await;
-                done.map_err(|source| tx.failed(source))?;
-            }
-            Conn::Postgres(conn) => {
-                let done = stage(conn, rows).await;
-                done.map_err(|source| tx.failed(source))?;
-                move_rows(&mut tx, rows, now_us).await?;
-            }
+        let refused = write(&mut tx, rows, &rows.variants, now_us).await?;
+        if refused > 0 {
+            let args = [Arg::int(rows.sweep), Arg::int(rows.block), Arg::int(refused)];
+            tx.execute(REFUSED, &args).await?;
         }
         tx.commit().await?;
         Ok(Saved::Now)
@@ -119,6 +117,57 @@ impl Store {
         }
         add_lists(&mut tx, &there).await?;
         tx.commit().await
+    }
+}
+
+/// Writes `variants` and returns how many had to be written as failed instead. Where the database refuses some rows,
+/// halves are tried, and halves of them, until it is plain which.
+async fn write(
+    tx: &mut Tx,
+    rows: &BlockRows,
+    variants: &[NewVariant],
+    now_us: i64,
+) -> Result<i64, Error> {
+    tx.execute("SAVEPOINT variants", &[]).await?;
+    let error = match attempt(tx, rows, variants, now_us).await {
+        Ok(()) => return tx.execute("RELEASE SAVEPOINT variants", &[]).await.map(|_| 0),
+        Err(error) => error,
+    };
+    let Some(why) = error.refusal() else { return Err(error) };
+    tx.execute("ROLLBACK TO SAVEPOINT variants", &[]).await?;
+    tx.execute("RELEASE SAVEPOINT variants", &[]).await?;
+    match variants {
+        [] => Err(error),
+        [one] if one.outcome.is_err() => Err(error),
+        [one] => {
+            let outcome = Err(format!("the database refuses its results: {why}"));
+            attempt(tx, rows, &[NewVariant { outcome, ..one.clone() }], now_us).await?;
+            Ok(1)
+        }
+        many => {
+            let (first, second) = many.split_at(many.len() / 2);
+            let refused = Box::pin(write(tx, rows, first, now_us)).await?;
+            Ok(refused + Box::pin(write(tx, rows, second, now_us)).await?)
+        }
+    }
+}
+
+async fn attempt(
+    tx: &mut Tx,
+    rows: &BlockRows,
+    variants: &[NewVariant],
+    now_us: i64,
+) -> Result<(), Error> {
+    match &mut tx.conn {
+        Conn::Sqlite(conn) => {
+            let done = insert(conn, rows, variants, now_us).await;
+            done.map_err(|source| tx.failed(source))
+        }
+        Conn::Postgres(conn) => {
+            let done = stage(conn, variants).await;
+            done.map_err(|source| tx.failed(source))?;
+            move_rows(tx, rows, now_us).await
+        }
     }
 }
 
@@ -158,12 +207,13 @@ fn results_sql(rows: usize) -> String {
 async fn insert(
     tx: &mut Transaction<'static, Sqlite>,
     rows: &BlockRows,
+    variants: &[NewVariant],
     now_us: i64,
 ) -> Result<(), sqlx::Error> {
     const LAST: &str =
         "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'backtests'), 0)";
     let last: i64 = sqlx::query_scalar(LAST).fetch_one(&mut **tx).await?;
-    let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(&rows.variants).collect();
+    let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(variants).collect();
     for chunk in chunks(&numbered) {
         let sql = if chunk.len() == ROWS { &BACKTESTS_MANY } else { &BACKTESTS_ONE };
         let bound = backtest_arguments(rows, now_us, chunk).map_err(sqlx::Error::Encode)?;
@@ -244,7 +294,7 @@ const STAGE: &str = "SET LOCAL client_min_messages = warning; \
      avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
      largest_loss NUMERIC, max_drawdown_duration BIGINT, total_trades BIGINT, \
      winning_trades BIGINT, losing_trades BIGINT, duration_us BIGINT, final_capital NUMERIC, \
-     metrics TEXT) ON COMMIT DELETE ROWS";
+     metrics TEXT) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
 const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN (FORMAT binary)";
 // Ids are the server's to give: a user's role may not choose them.
 const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
@@ -252,6 +302,8 @@ const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capita
      timeframes, data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
      SELECT idx, capital, parameters::jsonb, status, identity, error, $1, $2, $3, $4, $5, $6, \
      $7, $8, $9, $10, 100, $11, $11, $11 FROM staged_variants ORDER BY idx";
+// LIMIT makes it look up one by one. Where statistics are older than the sweep, a join would walk through all its
+// variants, and for each of them through all that are staged.
 const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_return, annual_return, \
      volatility, sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
      avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
@@ -260,14 +312,14 @@ const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_ret
      v.max_drawdown, v.calmar_ratio, v.win_rate, v.profit_factor, v.avg_trade_return, v.avg_win, \
      v.avg_loss, v.largest_win, v.largest_loss, v.max_drawdown_duration, v.total_trades, \
      v.winning_trades, v.losing_trades, v.duration_us * INTERVAL '1 microsecond', v.final_capital, \
-     v.metrics::jsonb FROM staged_variants v \
-     JOIN backtests b ON b.sweep_id = $1 AND b.variant_idx = v.idx \
+     v.metrics::jsonb FROM staged_variants v CROSS JOIN LATERAL \
+     (SELECT id FROM backtests WHERE sweep_id = $1 AND variant_idx = v.idx LIMIT 1) b \
      WHERE v.status = 'COMPLETED' ORDER BY v.idx";
 
-async fn stage(conn: &mut PgConnection, rows: &BlockRows) -> Result<(), sqlx::Error> {
+async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(STAGE).execute(&mut *conn).await?;
     let mut sent = Rows::default();
-    for variant in &rows.variants {
+    for variant in variants {
         sent.long(Some(long(variant.idx)?));
         sent.decimal(Some(variant.capital), MONEY);
         sent.text(&variant.parameters.to_string());
@@ -350,7 +402,7 @@ pub(super) async fn copy_blocks(
         sent.end();
     }
     copy_in(conn, COPY_BLOCKS, &sent).await?;
-    sqlx::query(MOVE_BLOCKS).execute(conn).await.map(|_| ())
+    sqlx::raw_sql(MOVE_BLOCKS).execute(conn).await.map(|_| ())
 }
 
 /// As a BIGINT.
