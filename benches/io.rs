@@ -203,6 +203,28 @@ fn ask() -> LoadAsk {
     }
 }
 
+/// Most memory that `load` took beyond what there was, in megabytes, and that of its columns; Linux only.
+fn memory(load: &dyn Fn()) {
+    let status = |name: &str| {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes =
+            line.and_then(|line| line.trim_end_matches("kB").trim().parse::<f64>().ok());
+        kilobytes.unwrap_or_default() / 1e3
+    };
+    // Makes the highest mark so far that of now.
+    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
+        return;
+    }
+    let before = status("VmRSS:");
+    load();
+    let (peak, columns) = (status("VmHWM:") - before, f64::from(MINUTES) * 5.0 * 8.0 / 1e6);
+    println!(
+        "memory of a load: {peak:.0} MB beyond what there was; its columns: {columns:.0} MB; ratio {:.2}",
+        peak / columns
+    );
+}
+
 type Psql<'a> = &'a dyn Fn(&str, &str) -> Duration;
 
 /// Loading in this process, connecting included, beside the server's COPY of the same rows into nothing.
@@ -232,6 +254,7 @@ fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
         cold.push(load(Some(&cache)));
         warm.push(load(Some(&cache)));
     }
+    memory(&|| drop(load(None)));
     let copy = "COPY into nothing";
     beside(&format!("load from {variable}"), &plain, copy, &copies);
     beside(&format!("load from {variable}, filling the cache"), &cold, copy, &copies);
@@ -304,14 +327,18 @@ fn load(dir: &Path) {
     let url = format!("sqlite:{}", dir.join("ours.db").display());
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let (mut reads, mut hours, mut minutes) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS + 1 {
+    let load = || {
         let begun = Instant::now();
         let loaded = runtime.block_on(async {
             let store = Store::open(&url).await.expect("it opens");
             store.load(&ask(), &Silent).await.expect("there are bars")
         });
-        let read = begun.elapsed();
         assert_eq!(u64::from(MINUTES), loaded.source_bars);
+        begun.elapsed()
+    };
+    memory(&|| drop(load()));
+    for round in 0..ROUNDS + 1 {
+        let read = load();
         // Another capital each time, so that every run is a new one.
         let run = |timeframe: &str, capital: u32| {
             let line =

@@ -2,6 +2,7 @@
 //! What a bucket is made of stands in `resample`; how rows come out of a backend, in its own file.
 
 mod fingerprint;
+mod halves;
 mod judge;
 mod month;
 mod parts;
@@ -18,7 +19,7 @@ use sim::verdict::Verdict;
 use tokio::sync::mpsc::Receiver;
 
 use crate::bars::{self, Held};
-use crate::cells::{Block, Scan};
+use crate::cells::Scan;
 use crate::error::{Error, NoBars};
 use crate::frame::{BadCell, Frame};
 use crate::progress::Progress;
@@ -86,6 +87,7 @@ pub(crate) async fn load(
     progress: &dyn Progress,
 ) -> Result<Loaded, Error> {
     let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
+    let second = halves::second(store, &mut tx).await?;
     let series = bars::ends_of(&mut tx, &ask.symbol).await?;
     let Some(plan) = plan(&series, ask) else {
         return Err(no_bars(&mut tx, ask).await?);
@@ -102,7 +104,7 @@ pub(crate) async fn load(
     };
     let columns = scan.columns.clone();
     let block = match tx.conn {
-        Conn::Sqlite(_) => read(tx, scan, progress).await?,
+        Conn::Sqlite(_) => halves::read(tx, second, scan, plan.source.us(), progress).await?,
         Conn::Postgres(_) => {
             // The whole of a series was counted when it was chosen.
             let whole = |held: &&Held| {
@@ -183,21 +185,6 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
         None => None,
     };
     Ok(first.map_or(plan.start_us, |us| ask.timeframe.floor(us)))
-}
-
-/// The rows of `scan` as they come. An embedded file is not asked for their number first: there no network can lose a
-/// row, the loop over them ends in an error or at the end, and counting would double the time.
-async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
-    let mut all = Block::new(scan.columns.len());
-    progress.begin("loading bars", None);
-    let mut blocks = scan::start(tx, scan);
-    while let Some(block) = blocks.recv().await {
-        let block = block.inspect_err(|_| progress.end())?;
-        progress.advance(block.rows() as u64);
-        all.append(&block, 0..block.rows());
-    }
-    progress.end();
-    Ok(all)
 }
 
 /// Buckets, warm-up, fingerprint and checks; `None` when nothing is left to trade.

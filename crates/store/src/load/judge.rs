@@ -5,7 +5,7 @@ use sim::bars::Column;
 use sim::timeframe::Timeframe;
 use sim::verdict::{self, Series, Verdict};
 
-use super::{Range, bad_cell, open_series, read};
+use super::{Range, bad_cell, halves, open_series};
 use crate::Store;
 use crate::cells::Cells;
 use crate::error::Error;
@@ -47,7 +47,7 @@ pub(crate) async fn judge(
     progress: &dyn Progress,
 ) -> Result<Verdict, Error> {
     let (tx, scan) = open_series(store, symbol, timeframe, range, READ.to_vec()).await?;
-    let all = read(tx, scan, progress).await?;
+    let all = halves::read(tx, None, scan, timeframe.us(), progress).await?;
     let judged = tokio::task::spawn_blocking(move || {
         let mut columns = all.columns.into_iter();
         let [open, high, low, close] =
