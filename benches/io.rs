@@ -1,6 +1,7 @@
 //! Import, load and save of a year of minutes by the real binary, beside the database's own bulk path on the same rows.
-//! `cargo bench -p backtest --bench io`; servers by TEST_POSTGRES_URL and TEST_TIMESCALE_URL. Nothing is asserted: README.md
-//! beside this file holds what it printed, and on what machine.
+//! `cargo bench -p backtest --bench io`; servers by TEST_POSTGRES_URL and TEST_TIMESCALE_URL. Words behind `--` choose:
+//! `sqlite`, `postgres`, `timescale`; `import`, `load`, `save`. Nothing is asserted: README.md beside this file holds what
+//! it printed, and on what machine.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -28,14 +29,31 @@ fn main() {
     let dir = tempfile::tempdir().expect("the temporary directory can be written");
     let dir = dir.path();
     std::fs::write(dir.join("YEAR-1m.csv"), year()).expect("it can be written");
-    sqlite(dir);
-    for variable in ["TEST_POSTGRES_URL", "TEST_TIMESCALE_URL"] {
+    let backends = ["sqlite", "postgres", "timescale"];
+    if wanted("sqlite", &backends) {
+        sqlite(dir);
+        if measured("load") {
+            load(dir);
+        }
+    }
+    for (name, variable) in [("postgres", "TEST_POSTGRES_URL"), ("timescale", "TEST_TIMESCALE_URL")]
+    {
         match std::env::var(variable) {
+            _ if !wanted(name, &backends) => {}
             Ok(url) => server(dir, variable, &url),
             Err(_) => println!("NOT MEASURED: {variable} is not set"),
         }
     }
-    load(dir);
+}
+
+/// Whether the command line names `word`, or none of its `kind`.
+fn wanted(word: &str, kind: &[&str]) -> bool {
+    let named = |word: &str| std::env::args().skip(1).any(|arg| arg == word);
+    named(word) || !kind.iter().any(|word| named(word))
+}
+
+fn measured(word: &str) -> bool {
+    wanted(word, &["import", "load", "save"])
 }
 
 /// A random walk in cents from 50,000, with every column of a kline.
@@ -111,7 +129,7 @@ fn sqlite(dir: &Path) {
         timed(command.current_dir(dir).arg("-batch").arg(file).args(commands))
     };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..if measured("import") { ROUNDS } else { 1 } {
         let _ = std::fs::remove_file(dir.join("ours.db"));
         ours.push(backtest(dir, "sqlite:ours.db", "import YEAR-1m.csv"));
         if round == 0 {
@@ -147,7 +165,8 @@ fn server(dir: &Path, variable: &str, admin: &str) {
     let (address, _) = admin.rsplit_once('/').expect("a server's URL has a database");
     let url = format!("{address}/{name}");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let rounds = if measured("import") { ROUNDS } else { 1 };
+    for _ in 0..rounds {
         psql(admin, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         if variable == "TEST_TIMESCALE_URL" {
             psql(&url, "SET client_min_messages = error; CREATE EXTENSION timescaledb");
@@ -158,10 +177,14 @@ fn server(dir: &Path, variable: &str, admin: &str) {
         // The very same table, emptied: its chunks and indexes are made anew.
         psql(&url, "TRUNCATE market_data");
         theirs.push(psql(&url, &format!("\\copy market_data ({COLUMNS}) FROM 'rows.txt'")));
-        if theirs.len() == ROUNDS as usize {
+        if theirs.len() == rounds as usize {
             psql(&url, "VACUUM ANALYZE market_data");
-            load_from_server(dir, variable, &url, &psql);
-            save_to_server(dir, variable, &url, &psql);
+            if measured("load") {
+                load_from_server(dir, variable, &url, &psql);
+            }
+            if measured("save") {
+                save_to_server(dir, variable, &url, &psql);
+            }
         }
         psql(admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
     }
@@ -178,6 +201,28 @@ fn ask() -> LoadAsk {
         warmup_bars: 0,
         columns: std::collections::BTreeSet::new(),
     }
+}
+
+/// Most memory that `load` took beyond what there was, in megabytes, and that of its columns; Linux only.
+fn memory(load: &dyn Fn()) {
+    let status = |name: &str| {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes =
+            line.and_then(|line| line.trim_end_matches("kB").trim().parse::<f64>().ok());
+        kilobytes.unwrap_or_default() / 1e3
+    };
+    // Makes the highest mark so far that of now.
+    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
+        return;
+    }
+    let before = status("VmRSS:");
+    load();
+    let (peak, columns) = (status("VmHWM:") - before, f64::from(MINUTES) * 5.0 * 8.0 / 1e6);
+    println!(
+        "memory of a load: {peak:.0} MB beyond what there was; its columns: {columns:.0} MB; ratio {:.2}",
+        peak / columns
+    );
 }
 
 type Psql<'a> = &'a dyn Fn(&str, &str) -> Duration;
@@ -209,6 +254,7 @@ fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
         cold.push(load(Some(&cache)));
         warm.push(load(Some(&cache)));
     }
+    memory(&|| drop(load(None)));
     let copy = "COPY into nothing";
     beside(&format!("load from {variable}"), &plain, copy, &copies);
     beside(&format!("load from {variable}, filling the cache"), &cold, copy, &copies);
@@ -281,14 +327,18 @@ fn load(dir: &Path) {
     let url = format!("sqlite:{}", dir.join("ours.db").display());
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let (mut reads, mut hours, mut minutes) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS + 1 {
+    let load = || {
         let begun = Instant::now();
         let loaded = runtime.block_on(async {
             let store = Store::open(&url).await.expect("it opens");
             store.load(&ask(), &Silent).await.expect("there are bars")
         });
-        let read = begun.elapsed();
         assert_eq!(u64::from(MINUTES), loaded.source_bars);
+        begun.elapsed()
+    };
+    memory(&|| drop(load()));
+    for round in 0..ROUNDS + 1 {
+        let read = load();
         // Another capital each time, so that every run is a new one.
         let run = |timeframe: &str, capital: u32| {
             let line =

@@ -377,3 +377,46 @@ fn the_same_run_twice_is_one_row_and_takes_new_words() {
         assert_eq!(shell.json(&format!("{line} --json"))["results"], first["results"]);
     }
 }
+
+/// Several files of one command: each is whole or not there, the last one of the same bars wins, and what is said
+/// comes in their order, however many are read at once.
+#[test]
+fn many_files_are_imported_as_if_one_after_the_other() {
+    let csv = |seed| market::csv(&market::bars(seed, MINUTE_US, 20_000, false), false);
+    let bad = format!("{}1709251200000,1,2,3,4,5\n", csv(9));
+    for backend in backends() {
+        let shell = Shell::on(&backend.url);
+        shell.ok("migrate");
+        let files = ["AAA-1m.csv", "BBB-1m.csv", "AAA-1m-2.csv", "CCC-1m.csv", "AAA-1m-3.csv"];
+        for (seed, file) in (1..).zip(files) {
+            shell.write(file, &csv(seed));
+        }
+        shell.write("BAD-1m.csv", &bad);
+        let said = shell.ok("import AAA-1m.csv BBB-1m.csv CCC-1m.csv");
+        let first_words: Vec<&str> =
+            said.lines().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(first_words, ["AAA-1m.csv", "BBB-1m.csv", "CCC-1m.csv"], "{said}");
+        // The same bars three times over, each time with other values.
+        let again = "import --symbol AAA --timeframe 1m AAA-1m.csv AAA-1m-2.csv AAA-1m-3.csv";
+        shell.ok(again);
+        let held = shell.ok("data export --symbol AAA --timeframe 1m");
+        shell.ok("import --symbol LAST --timeframe 1m AAA-1m-3.csv");
+        assert!(held == shell.ok("data export --symbol LAST --timeframe 1m"), "{}", backend.name);
+        // What was kept is what is told, and nothing of the bad file is kept.
+        for name in ["DDD-1m.csv", "EEE-1m.csv", "FFF-1m.csv", "GGG-1m.csv"] {
+            shell.write(name, &csv(4));
+        }
+        let line = "import DDD-1m.csv BAD-1m.csv EEE-1m.csv FFF-1m.csv GGG-1m.csv --json";
+        let said = shell.run(line);
+        let told: Value = serde_json::from_str(&said.stdout).expect("what was imported is told");
+        let symbols = |list: &Value, of: fn(&Value) -> &str| -> Vec<String> {
+            list.as_array().expect("a list").iter().map(|item| of(item).to_owned()).collect()
+        };
+        let symbol: fn(&Value) -> &str = |item| item["symbol"].as_str().expect("a text");
+        let told = symbols(&told["files"], symbol);
+        let mut kept = symbols(&shell.json("data list --json"), symbol);
+        kept.retain(|symbol| !["AAA", "BBB", "CCC", "LAST"].contains(&symbol.as_str()));
+        assert_eq!((said.code, &told), (Some(3), &kept), "{}", backend.name);
+        assert!(told.starts_with(&["DDD".to_owned()]) && told.len() < 4, "{told:?}");
+    }
+}

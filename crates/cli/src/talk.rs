@@ -79,6 +79,15 @@ impl Bar {
         Self { shown, unit, bar: Mutex::new(None) }
     }
 
+    /// Does `act`, which prints, without the bar in between.
+    pub(crate) fn aside(&self, act: impl FnOnce()) {
+        let bar = self.bar.lock().ok().and_then(|bar| bar.clone());
+        match bar {
+            Some(bar) => bar.suspend(act),
+            None => act(),
+        }
+    }
+
     fn with(&self, act: impl FnOnce(&mut Option<ProgressBar>)) {
         if let Ok(mut bar) = self.bar.lock() {
             act(&mut bar);

@@ -72,42 +72,64 @@ pub(crate) async fn write(
     let now_us = tx.now_us().await?;
     let before = prepare(&mut tx, symbol, &name).await?;
     let (mut rows, mut changed) = (0, 0);
-    // A server is asked about many rows at once.
-    let mut waiting = Vec::new();
-    while let Some(batch) = next(&mut batches).await? {
-        rows += batch.len() as u64;
-        let done = match &mut tx.conn {
-            Conn::Sqlite(conn) => sqlite::write_bars(conn, symbol, &name, now_us, &batch).await,
-            Conn::Postgres(conn) => {
-                waiting.extend(batch);
-                if waiting.len() < postgres::ROWS_AT_ONCE {
-                    continue;
-                }
-                let done = postgres::write_bars(conn, symbol, &name, &waiting).await;
-                waiting.clear();
-                done
-            }
-        };
-        changed += done.map_err(|source| tx.failed(source))?;
-    }
-    if let Conn::Postgres(conn) = &mut tx.conn {
-        let done = postgres::write_bars(conn, symbol, &name, &waiting).await;
-        changed += done.map_err(|source| tx.failed(source))?;
+    // A server is sent many rows at once.
+    let at_once = if let Conn::Postgres(_) = tx.conn { postgres::ROWS_AT_ONCE } else { 1 };
+    let mut part = gather(&mut batches, at_once).await?;
+    loop {
+        rows += part.rows.len() as u64;
+        let sent = send(&mut tx, symbol, &name, now_us, &part.rows);
+        if part.is_last {
+            changed += sent.await?;
+            break;
+        }
+        // The next rows are read while the database takes these.
+        let (done, next) = tokio::join!(sent, gather(&mut batches, at_once));
+        changed += done?;
+        part = next?;
     }
     let inserted = count(&mut tx, symbol, &name).await?.saturating_sub(before);
     tx.commit().await?;
     Ok(Written { rows, inserted, updated: changed.saturating_sub(inserted) })
 }
 
-/// The next batch, or `None` after the last one.
-async fn next(batches: &mut Receiver<Feed>) -> Result<Option<Vec<BarRow>>, Error> {
-    match batches.recv().await {
-        Some(Feed::Rows(rows)) => Ok(Some(rows)),
-        Some(Feed::End) => Ok(None),
-        Some(Feed::Abort(why)) => Err(Error::Aborted(why)),
-        // A sender that panicked or was dropped never said that this was all.
-        None => Err(Error::Aborted("the reader of the bars ended before its last row".to_owned())),
+/// Writes `rows` and returns how many were new or changed.
+async fn send(
+    tx: &mut Tx,
+    symbol: &str,
+    timeframe: &str,
+    now_us: i64,
+    rows: &[BarRow],
+) -> Result<u64, Error> {
+    let done = match &mut tx.conn {
+        Conn::Sqlite(conn) => sqlite::write_bars(conn, symbol, timeframe, now_us, rows).await,
+        Conn::Postgres(conn) => postgres::write_bars(conn, symbol, timeframe, rows).await,
+    };
+    done.map_err(|source| tx.failed(source))
+}
+
+/// Some rows on their way into the database.
+struct Part {
+    rows: Vec<BarRow>,
+    is_last: bool,
+}
+
+/// At least `at_once` rows, or all that are left.
+async fn gather(batches: &mut Receiver<Feed>, at_once: usize) -> Result<Part, Error> {
+    let mut rows = Vec::new();
+    while rows.len() < at_once {
+        match batches.recv().await {
+            Some(Feed::Rows(batch)) if rows.is_empty() => rows = batch,
+            Some(Feed::Rows(batch)) => rows.extend(batch),
+            Some(Feed::End) => return Ok(Part { rows, is_last: true }),
+            Some(Feed::Abort(why)) => return Err(Error::Aborted(why)),
+            // A sender that panicked or was dropped never said that this was all.
+            None => {
+                let why = "the reader of the bars ended before its last row";
+                return Err(Error::Aborted(why.to_owned()));
+            }
+        }
     }
+    Ok(Part { rows, is_last: false })
 }
 
 /// Keeps other writers of the series out and counts its bars.

@@ -134,8 +134,32 @@ impl Block {
         self.time_us.extend_from_slice(&other.time_us[rows]);
     }
 
+    /// Adds all of `other` behind these; each of its columns is given back as soon as it is copied.
+    pub(crate) fn extend(&mut self, other: Self) {
+        let rows = other.rows();
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            mine.append(&theirs, 0..rows);
+        }
+        self.time_us.extend(other.time_us);
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.time_us.len()
+    }
+
+    /// Puts the rows in the order of their times.
+    pub(crate) fn sort(&mut self) {
+        if self.time_us.is_sorted() {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.rows()).collect();
+        order.sort_by_key(|&row| self.time_us[row]);
+        self.time_us = order.iter().map(|&row| self.time_us[row]).collect();
+        for cells in &mut self.columns {
+            let mut sorted = Cells::with_capacity(order.len());
+            order.iter().for_each(|&row| sorted.push(cells.get(row)));
+            *cells = sorted;
+        }
     }
 
     /// The rows that open in [from, to).
@@ -148,6 +172,19 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_in_any_order_are_sorted_with_all_their_values() {
+        let rows = [(3, Some(1 << 70)), (1, Some(7)), (2, None)];
+        let mut block = Block::new(1);
+        for (time, value) in rows {
+            block.time_us.push(time);
+            block.columns[0].push(value);
+        }
+        block.sort();
+        assert_eq!(block.time_us, [1, 2, 3]);
+        assert_eq!(block.columns[0].iter().collect::<Vec<_>>(), [Some(7), None, Some(1 << 70)]);
+    }
 
     #[test]
     fn missing_and_very_large_values_come_back() {

@@ -110,11 +110,47 @@ impl Frame {
         Ok(None)
     }
 
-    /// Takes the volumes and counts out, for `Bars`.
+    /// Takes the times out: without a copy where no other frame has them.
+    pub(crate) fn take_times(&mut self) -> Result<Vec<i64>, Error> {
+        let series = self.0.drop_in_place(TIME)?.take_materialized_series();
+        let values = series.datetime()?.physical().clone();
+        drop(series);
+        Ok(into_vec(values))
+    }
+
+    /// Takes a price column out, likewise.
+    pub(crate) fn take_prices(
+        &mut self,
+        column: Column,
+    ) -> Result<Result<Vec<i64>, BadCell>, Error> {
+        if let Err(bad) = self.prices(column)? {
+            return Ok(Err(bad));
+        }
+        let series = self.0.drop_in_place(column.name())?.take_materialized_series();
+        let values = series.i64()?.clone();
+        drop(series);
+        Ok(Ok(into_vec(values)))
+    }
+
+    /// Volumes and counts, for `Bars`.
     pub(crate) fn extra(&self) -> Result<BTreeMap<Column, Vec<Option<i128>>>, Error> {
         let extra = self.columns().into_iter().filter(|c| !c.is_price());
         extra.map(|column| Ok((column, self.units(column)?))).collect()
     }
+}
+
+fn into_vec(values: Int64Chunked) -> Vec<i64> {
+    let mut all = Vec::new();
+    for chunk in values.downcast_into_iter() {
+        let (_, values, _) = chunk.into_inner();
+        let values = values.into_mut().right_or_else(|shared| shared.to_vec());
+        if all.is_empty() {
+            all = values;
+        } else {
+            all.extend(values);
+        }
+    }
+    all
 }
 
 fn column_of(column: Column, cells: Cells) -> PolarsResult<Series> {
@@ -162,6 +198,10 @@ mod tests {
         let bad = BadCell { column: Column::TakerBuyVolume, row: 0, value: wide[0] };
         assert_eq!(frame.prices(Column::TakerBuyVolume).unwrap(), Err(bad));
         assert_eq!(frame.starting_at(1).units(Column::QuoteVolume).unwrap(), holes[1..]);
+        let mut taken = frame.starting_at(1);
+        assert_eq!(taken.take_prices(Column::Open).unwrap(), Ok(vec![2]));
+        assert_eq!(taken.take_times().unwrap(), [60]);
+        assert!(taken.take_prices(Column::TakerBuyVolume).unwrap().is_err());
         assert_eq!(frame.first_null().unwrap(), None);
     }
 

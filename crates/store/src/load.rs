@@ -2,6 +2,7 @@
 //! What a bucket is made of stands in `resample`; how rows come out of a backend, in its own file.
 
 mod fingerprint;
+mod halves;
 mod judge;
 mod month;
 mod parts;
@@ -18,7 +19,7 @@ use sim::verdict::Verdict;
 use tokio::sync::mpsc::Receiver;
 
 use crate::bars::{self, Held};
-use crate::cells::{Block, Scan};
+use crate::cells::Scan;
 use crate::error::{Error, NoBars};
 use crate::frame::{BadCell, Frame};
 use crate::progress::Progress;
@@ -86,6 +87,7 @@ pub(crate) async fn load(
     progress: &dyn Progress,
 ) -> Result<Loaded, Error> {
     let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
+    let second = halves::second(store, &mut tx).await?;
     let series = bars::ends_of(&mut tx, &ask.symbol).await?;
     let Some(plan) = plan(&series, ask) else {
         return Err(no_bars(&mut tx, ask).await?);
@@ -102,7 +104,7 @@ pub(crate) async fn load(
     };
     let columns = scan.columns.clone();
     let block = match tx.conn {
-        Conn::Sqlite(_) => read(tx, scan, progress).await?,
+        Conn::Sqlite(_) => halves::read(tx, second, scan, plan.source.us(), progress).await?,
         Conn::Postgres(_) => {
             // The whole of a series was counted when it was chosen.
             let whole = |held: &&Held| {
@@ -117,7 +119,7 @@ pub(crate) async fn load(
     let frame = Frame::new(block.time_us, columns.into_iter().zip(block.columns))?;
     // Buckets and fingerprint of a year of minutes are tens of milliseconds of pure computing.
     let (place, asked) = (store.place(), ask.clone());
-    let made = tokio::task::spawn_blocking(move || finish(&place, &asked, &plan, &frame)).await;
+    let made = tokio::task::spawn_blocking(move || finish(&place, &asked, &plan, frame)).await;
     match made {
         Ok(Ok(Some(loaded))) => Ok(loaded),
         Ok(Ok(None)) => {
@@ -185,30 +187,16 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
     Ok(first.map_or(plan.start_us, |us| ask.timeframe.floor(us)))
 }
 
-/// The rows of `scan` as they come. An embedded file is not asked for their number first: there no network can lose a
-/// row, the loop over them ends in an error or at the end, and counting would double the time.
-async fn read(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
-    let mut all = Block::new(scan.columns.len());
-    progress.begin("loading bars", None);
-    let mut blocks = scan::start(tx, scan);
-    while let Some(block) = blocks.recv().await {
-        let block = block.inspect_err(|_| progress.end())?;
-        progress.advance(block.rows() as u64);
-        all.append(&block, 0..block.rows());
-    }
-    progress.end();
-    Ok(all)
-}
-
 /// Buckets, warm-up, fingerprint and checks; `None` when nothing is left to trade.
-fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Option<Loaded>, Error> {
+fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: Frame) -> Result<Option<Loaded>, Error> {
+    let bad_source = |bad: BadCell| bad_cell(place, &ask.symbol, plan.source, &read, bad);
     if let Some(bad) = read.first_null()? {
-        return Err(bad_cell(place, bad));
+        return Err(bad_source(bad));
     }
     let frame = if plan.source == ask.timeframe {
         read.clone()
     } else {
-        resample(read, ask.timeframe)?.map_err(|bad| bad_cell(place, bad))?
+        resample(&read, ask.timeframe)?.map_err(bad_source)?
     };
     let before = frame.time_us()?.partition_point(|&us| us < plan.start_us);
     if before == frame.rows() {
@@ -223,32 +211,40 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: &Frame) -> Result<Optio
     let shorter = Range { from_us: Some(plan.start_us), to_us: Some(plan.end_us) };
     let is_shorter = ask.from_us.is_some_and(|us| ceil(ask.timeframe, us) < plan.start_us)
         || ask.to_us.is_some_and(|us| ask.timeframe.floor(us) > plan.end_us);
+    let (fingerprint, verdict) = std::thread::scope(|threads| {
+        let fingerprint = threads.spawn(|| fingerprint::of(&source));
+        let verdict = judge::of(place, &ask.symbol, plan.source, &source);
+        (fingerprint.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), verdict)
+    });
+    let source_bars = source.rows() as u64;
+    // Now the columns are the frame's alone and can become those of the bars without a copy.
+    drop((read, source));
     Ok(Some(Loaded {
-        bars: Arc::new(to_bars(place, ask, n_warmup, &frame)?),
+        bars: Arc::new(to_bars(place, ask, n_warmup, frame)?),
         source_timeframe: plan.source,
-        source_bars: source.rows() as u64,
+        source_bars,
         missing_bars: grid.saturating_sub(traded),
         short_warmup: (n_warmup < ask.warmup_bars).then_some((n_warmup, ask.warmup_bars)),
         shorter: is_shorter.then_some(shorter),
-        fingerprint: fingerprint::of(&source)?,
-        verdict: judge::of(place, plan.source, &source)?,
+        fingerprint: fingerprint?,
+        verdict: verdict?,
     }))
 }
 
-fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, frame: &Frame) -> Result<Bars, Error> {
-    let prices = |column| match frame.prices(column)? {
-        Ok(prices) => Ok(prices.to_vec()),
-        Err(bad) => Err(bad_cell(place, bad)),
+fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, mut frame: Frame) -> Result<Bars, Error> {
+    let extra = frame.extra()?;
+    let mut prices = |column| match frame.take_prices(column)? {
+        Ok(prices) => Ok(prices),
+        Err(bad) => Err(bad_cell(place, &ask.symbol, ask.timeframe, &frame, bad)),
     };
-    let time_us = frame.time_us()?;
-    let columns = Columns {
-        time_us: time_us.to_vec(),
-        open: prices(Column::Open)?,
-        high: prices(Column::High)?,
-        low: prices(Column::Low)?,
-        close: prices(Column::Close)?,
-        extra: frame.extra()?,
-    };
+    let [open, high, low, close] = [
+        prices(Column::Open)?,
+        prices(Column::High)?,
+        prices(Column::Low)?,
+        prices(Column::Close)?,
+    ];
+    let columns = Columns { time_us: frame.take_times()?, open, high, low, close, extra };
+    let times = columns.time_us.clone();
     Bars::new(&ask.symbol, ask.timeframe, n_warmup, columns).map_err(|source| {
         let row = match source {
             BarsError::NotAscending { row }
@@ -259,19 +255,22 @@ fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, frame: &Frame) -> Result
             _ => 0,
         };
         let (place, symbol) = (place.to_owned(), ask.symbol.clone());
-        let time_us = time_us.get(row).copied().unwrap_or_default();
+        let time_us = times.get(row).copied().unwrap_or_default();
         Error::Bars { place, symbol, timeframe: ask.timeframe, time_us, source }
     })
 }
 
-fn bad_cell(place: &str, bad: BadCell) -> Error {
+fn bad_cell(place: &str, symbol: &str, timeframe: Timeframe, frame: &Frame, bad: BadCell) -> Error {
+    let given = bad
+        .value
+        .map_or_else(|| "NULL".to_owned(), |v| sim::exact::decimal(v).normalize().to_string());
+    let time_us = frame.time_us().ok().and_then(|times| times.get(bad.row));
+    let at = time_us.map(|&us| format!(" at {}", crate::when(us))).unwrap_or_default();
     Error::Value {
         place: place.to_owned(),
         table: "market_data",
         column: bad.column.name().to_owned(),
-        given: bad
-            .value
-            .map_or_else(|| "NULL".to_owned(), |v| sim::exact::decimal(v).normalize().to_string()),
+        given: format!("{given} in {symbol} {timeframe}{at}"),
         wanted: "a price that a simulation takes (above 0, up to 92233720368.54775807)",
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod ensure;
+pub(crate) mod out;
 pub(crate) mod value;
 
 use std::time::Duration;
@@ -205,7 +206,7 @@ pub(crate) async fn write_bars(
     let first = rows.iter().map(|row| row.time_us).min();
     let last = rows.iter().map(|row| row.time_us).max();
     let Some((first, last)) = first.zip(last) else { return Ok(0) };
-    let lines = copy::bar_lines(symbol, timeframe, rows)?;
+    let sent = copy::bar_rows(symbol, timeframe, rows)?;
     let time = |us| {
         chrono::DateTime::from_timestamp_micros(us)
             .ok_or_else(|| sqlx::Error::Encode(format!("{us} us is no date").into()))
@@ -221,10 +222,10 @@ pub(crate) async fn write_bars(
     .persistent(false)
     .fetch_one(&mut **tx)
     .await?;
-    if !taken && copy_straight(tx, &lines).await? {
+    if !taken && copy_straight(tx, &sent).await? {
         return Ok(rows.len() as u64);
     }
-    copy::copy_in(tx, copy::STAGED_BARS, &lines).await?;
+    copy::copy_in(tx, copy::STAGED_BARS, &sent).await?;
     flush_bars(tx).await
 }
 
@@ -232,10 +233,10 @@ pub(crate) async fn write_bars(
 /// one of them since we looked, or when row level security is on for the table.
 async fn copy_straight(
     tx: &mut Transaction<'static, Postgres>,
-    lines: &copy::Lines,
+    rows: &copy::Rows,
 ) -> Result<bool, sqlx::Error> {
     let mut inner = (**tx).begin().await?;
-    match copy::copy_in(&mut inner, copy::BARS, lines).await {
+    match copy::copy_in(&mut inner, copy::BARS, rows).await {
         Ok(()) => inner.commit().await.map(|()| true),
         Err(sqlx::Error::Database(error))
             if error.is_unique_violation() || error.code().as_deref() == Some("0A000") =>

@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 mod many;
 pub(crate) mod save;
+mod server;
 mod stored;
 
 use rust_decimal::Decimal;

@@ -263,7 +263,7 @@ pub(crate) fn decimal_text(mut value: Decimal, places: u32) -> String {
     value.to_string()
 }
 
-fn time_of(us: i64) -> Result<chrono::DateTime<chrono::Utc>, sqlx::Error> {
+pub(crate) fn time_of(us: i64) -> Result<chrono::DateTime<chrono::Utc>, sqlx::Error> {
     chrono::DateTime::from_timestamp_micros(us)
         .ok_or_else(|| sqlx::Error::Encode(format!("{us} us is no date").into()))
 }

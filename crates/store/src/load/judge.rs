@@ -5,7 +5,7 @@ use sim::bars::Column;
 use sim::timeframe::Timeframe;
 use sim::verdict::{self, Series, Verdict};
 
-use super::{Range, bad_cell, open_series, read};
+use super::{Range, bad_cell, halves, open_series};
 use crate::Store;
 use crate::cells::Cells;
 use crate::error::Error;
@@ -16,8 +16,15 @@ use crate::progress::Progress;
 const READ: [Column; 5] = [Column::Open, Column::High, Column::Low, Column::Close, Column::Volume];
 
 /// The verdict on rows that were read for a run; on volumes only where the run reads them.
-pub(super) fn of(place: &str, timeframe: Timeframe, source: &Frame) -> Result<Verdict, Error> {
-    let prices = |column| source.prices(column)?.map_err(|bad| bad_cell(place, bad));
+pub(super) fn of(
+    place: &str,
+    symbol: &str,
+    timeframe: Timeframe,
+    source: &Frame,
+) -> Result<Verdict, Error> {
+    let prices = |column| {
+        source.prices(column)?.map_err(|bad| bad_cell(place, symbol, timeframe, source, bad))
+    };
     let has_volume = source.columns().contains(&Column::Volume);
     let volume = has_volume.then(|| source.units(Column::Volume)).transpose()?;
     Ok(verdict::judge(&Series {
@@ -40,7 +47,7 @@ pub(crate) async fn judge(
     progress: &dyn Progress,
 ) -> Result<Verdict, Error> {
     let (tx, scan) = open_series(store, symbol, timeframe, range, READ.to_vec()).await?;
-    let all = read(tx, scan, progress).await?;
+    let all = halves::read(tx, None, scan, timeframe.us(), progress).await?;
     let judged = tokio::task::spawn_blocking(move || {
         let mut columns = all.columns.into_iter();
         let [open, high, low, close] =

@@ -16,7 +16,7 @@ use crate::Store;
 use crate::cache::{Cache, Found, Label};
 use crate::cells::{Block, Scan};
 use crate::error::Error;
-use crate::postgres::copy;
+use crate::postgres::out;
 use crate::progress::Progress;
 use crate::tx::{Arg, Conn, Mode, Tx};
 
@@ -256,8 +256,8 @@ impl Work {
         let scan = Scan { from_us: month.from_us, to_us: month.to_us, ..self.scan.clone() };
         let Conn::Postgres(conn) = &mut tx.conn else { return Ok(Block::new(scan.columns.len())) };
         let rows = usize::try_from(rows).unwrap_or_default();
-        let done = copy::bars_whole(conn, &scan, rows).await;
-        done.map_err(|source| tx.failed(source))
+        let done = out::bars_whole(conn, &scan, rows).await;
+        done.map_err(|broken| broken.error(tx.what, &tx.place, &scan))
     }
 }
 

@@ -61,9 +61,9 @@ async fn from_postgres(
     what: &'static str,
     place: String,
 ) {
-    if let Err(source) = postgres::copy::bars_out(&mut conn, &scan, &sender).await {
+    if let Err(broken) = postgres::out::bars_out(&mut conn, &scan, &sender).await {
         // Nobody listens any more: there is nobody to tell.
-        let _ = sender.send(Err(Error::Database { what, place, source })).await;
+        let _ = sender.send(Err(broken.error(what, &place, &scan))).await;
     }
 }
 

@@ -5,14 +5,17 @@ use rust_decimal::Decimal;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::{Oid, PgInterval};
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef, Postgres};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::{Decode, Encode, Type};
 
 const NUMERIC_OID: Oid = Oid(1700);
+const NUMERIC_ARRAY_OID: Oid = Oid(1231);
 const JSONB_OID: Oid = Oid(3802);
 /// Sign words of the binary form; any other is NaN or infinite.
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
+/// 2000-01-01 UTC, from which the server counts, in microseconds since 1970.
+pub(super) const EPOCH_US: i64 = 946_684_800_000_000;
 /// Microseconds of the server's day and month in an interval.
 const DAY_US: i64 = 86_400_000_000;
 
@@ -30,30 +33,15 @@ impl Type<Postgres> for Numeric {
     }
 }
 
+impl PgHasArrayType for Numeric {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(NUMERIC_ARRAY_OID)
+    }
+}
+
 impl Encode<'_, Postgres> for Numeric {
     fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        // Pad to a multiple of four decimals, so that groups fall on the point.
-        let scale = self.0.scale();
-        let mut rest = self.0.mantissa().unsigned_abs();
-        let mut groups: Vec<i16> = Vec::with_capacity(9);
-        let ragged = scale % 4;
-        if ragged != 0 {
-            let unit = 10_u128.pow(ragged);
-            groups.push(i16::try_from(rest % unit)? * 10_i16.pow(4 - ragged));
-            rest /= unit;
-        }
-        while rest > 0 {
-            groups.push(i16::try_from(rest % 10_000)?);
-            rest /= 10_000;
-        }
-        groups.reverse();
-        let weight = i16::try_from(groups.len())? - i16::try_from(scale.div_ceil(4))? - 1;
-        let sign = if self.0.is_sign_negative() { NEGATIVE } else { POSITIVE };
-        buf.extend_from_slice(&i16::try_from(groups.len())?.to_be_bytes());
-        buf.extend_from_slice(&weight.to_be_bytes());
-        buf.extend_from_slice(&sign.to_be_bytes());
-        buf.extend_from_slice(&i16::try_from(scale)?.to_be_bytes());
-        groups.iter().for_each(|group| buf.extend_from_slice(&group.to_be_bytes()));
+        put_numeric(self.0.mantissa(), self.0.scale(), buf);
         Ok(IsNull::No)
     }
 }
@@ -84,6 +72,40 @@ impl Decode<'_, Postgres> for Numeric {
         let signed = if sign == NEGATIVE { -mantissa } else { mantissa };
         Ok(Self(Decimal::try_from_i128_with_scale(signed, scale)?))
     }
+}
+
+/// Adds `value` / 10 ^ `scale` to `bytes`; the scale is at most that of a [`Decimal`].
+pub(super) fn put_numeric(value: i128, scale: u32, bytes: &mut Vec<u8>) {
+    // Padded to a multiple of four decimals, so that groups fall on the point.
+    let behind = scale.div_ceil(4);
+    let ragged = 10_u128.pow(4 * behind - scale);
+    // As many as 128 bits have, the last one last.
+    let (mut groups, mut first) = ([[0; 2]; 10], 10);
+    let mut group = |rest: u64| {
+        first -= 1;
+        // Below 10,000.
+        groups[first] = u16::try_from(rest).unwrap_or_default().to_be_bytes();
+    };
+    let mut rest = value.unsigned_abs() * ragged;
+    let mut short = loop {
+        match u64::try_from(rest) {
+            Ok(short) => break short,
+            Err(_) => group(u64::try_from(rest % 10_000).unwrap_or_default()),
+        }
+        rest /= 10_000;
+    };
+    while short > 0 {
+        group(short % 10_000);
+        short /= 10_000;
+    }
+    let count = 10 - first;
+    let word = |n: usize| u16::try_from(n).unwrap_or_default();
+    let weight = word(count).cast_signed() - word(behind as usize).cast_signed() - 1;
+    bytes.extend(word(count).to_be_bytes());
+    bytes.extend(weight.to_be_bytes());
+    bytes.extend(if value < 0 { NEGATIVE } else { POSITIVE }.to_be_bytes());
+    bytes.extend(word(scale as usize).to_be_bytes());
+    bytes.extend(groups[first..].as_flattened());
 }
 
 /// A JSON text as JSONB: a version byte, then the text.

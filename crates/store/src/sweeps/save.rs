@@ -12,9 +12,9 @@ use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction};
 
 use crate::Store;
 use crate::error::Error;
-use crate::postgres::copy::{Lines, copy_in};
+use crate::postgres::copy::{Rows, copy_in};
 use crate::runs::columns::{self, DECIMALS};
-use crate::runs::save::{Lists, MONEY, add_lists, clear_lists, decimal};
+use crate::runs::save::{Lists, MONEY, add_lists, clear_lists};
 use crate::sqlite::many::{ROWS, chunks, places};
 use crate::tx::{Arg, Conn, Mode, Tx, decimal_text};
 
@@ -292,10 +292,10 @@ const STAGE: &str = "SET LOCAL client_min_messages = warning; \
      annual_return NUMERIC, volatility NUMERIC, sharpe_ratio NUMERIC, sortino_ratio NUMERIC, \
      max_drawdown NUMERIC, calmar_ratio NUMERIC, win_rate NUMERIC, profit_factor NUMERIC, \
      avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
-     largest_loss NUMERIC, max_drawdown_duration INTEGER, total_trades INTEGER, \
-     winning_trades INTEGER, losing_trades INTEGER, duration_us BIGINT, final_capital NUMERIC, \
+     largest_loss NUMERIC, max_drawdown_duration BIGINT, total_trades BIGINT, \
+     winning_trades BIGINT, losing_trades BIGINT, duration_us BIGINT, final_capital NUMERIC, \
      metrics TEXT) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
-const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN";
+const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN (FORMAT binary)";
 // Ids are the server's to give: a user's role may not choose them.
 const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
      status, identity, error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, \
@@ -318,32 +318,32 @@ const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_ret
 
 async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(STAGE).execute(&mut *conn).await?;
-    let mut lines = Lines::default();
+    let mut sent = Rows::default();
     for variant in variants {
-        lines.number(variant.idx);
-        decimal(&mut lines, Some(variant.capital), MONEY);
-        lines.text(&variant.parameters.to_string());
-        lines.text(status(variant));
-        lines.text(&variant.identity);
-        result_fields(&mut lines, variant);
-        lines.end();
+        sent.long(Some(long(variant.idx)?));
+        sent.decimal(Some(variant.capital), MONEY);
+        sent.text(&variant.parameters.to_string());
+        sent.text(status(variant));
+        sent.text(&variant.identity);
+        result_fields(&mut sent, variant);
+        sent.end();
     }
-    copy_in(conn, COPY_VARIANTS, &lines).await
+    copy_in(conn, COPY_VARIANTS, &sent).await
 }
 
 /// The error, then the results; NULL where there are none.
-fn result_fields(lines: &mut Lines, variant: &NewVariant) {
+fn result_fields(sent: &mut Rows, variant: &NewVariant) {
     let (m, metrics) = match &variant.outcome {
         Ok(outcome) => outcome,
         Err(error) => {
-            lines.text(error);
-            (0..RESULTS - 1).for_each(|_| lines.null());
+            sent.text(error);
+            (0..RESULTS - 1).for_each(|_| sent.null());
             return;
         }
     };
-    lines.null();
+    sent.null();
     for (value, places) in columns::decimals(m) {
-        decimal(lines, value, places);
+        sent.decimal(value, places);
     }
     let counts = [
         columns::integer(m.max_drawdown_duration),
@@ -353,13 +353,10 @@ fn result_fields(lines: &mut Lines, variant: &NewVariant) {
         m.avg_trade_duration_us,
     ];
     for count in counts {
-        match count {
-            Some(count) => lines.number(count),
-            None => lines.null(),
-        }
+        sent.long(count);
     }
-    decimal(lines, Some(m.final_capital), MONEY);
-    lines.text(&metrics.to_string());
+    sent.decimal(Some(m.final_capital), MONEY);
+    sent.text(&metrics.to_string());
 }
 
 async fn move_rows(tx: &mut Tx, rows: &BlockRows, now_us: i64) -> Result<(), Error> {
@@ -382,9 +379,9 @@ async fn move_rows(tx: &mut Tx, rows: &BlockRows, now_us: i64) -> Result<(), Err
 }
 
 const STAGE_BLOCKS: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_blocks (sweep_id INTEGER, block INTEGER, \
-     first_idx BIGINT, end_idx BIGINT, n_variants INTEGER) ON COMMIT DELETE ROWS";
-const COPY_BLOCKS: &str = "COPY staged_blocks FROM STDIN";
+     CREATE TEMP TABLE IF NOT EXISTS staged_blocks (sweep_id BIGINT, block BIGINT, \
+     first_idx BIGINT, end_idx BIGINT, n_variants BIGINT) ON COMMIT DELETE ROWS";
+const COPY_BLOCKS: &str = "COPY staged_blocks FROM STDIN (FORMAT binary)";
 const MOVE_BLOCKS: &str = "INSERT INTO sweep_blocks (sweep_id, block, first_idx, end_idx, n_variants) \
      SELECT sweep_id, block, first_idx, end_idx, n_variants FROM staged_blocks";
 
@@ -395,15 +392,20 @@ pub(super) async fn copy_blocks(
     blocks: &[NewBlock],
 ) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(STAGE_BLOCKS).execute(&mut *conn).await?;
-    let mut lines = Lines::default();
-    for (nth, block) in blocks.iter().enumerate() {
-        lines.number(sweep);
-        lines.number(nth);
-        lines.number(block.first_idx);
-        lines.number(block.end_idx);
-        lines.number(block.n_variants);
-        lines.end();
+    let mut sent = Rows::default();
+    for (nth, block) in (0..).zip(blocks) {
+        sent.long(Some(sweep));
+        sent.long(Some(nth));
+        sent.long(Some(long(block.first_idx)?));
+        sent.long(Some(long(block.end_idx)?));
+        sent.long(Some(long(block.n_variants)?));
+        sent.end();
     }
-    copy_in(conn, COPY_BLOCKS, &lines).await?;
+    copy_in(conn, COPY_BLOCKS, &sent).await?;
     sqlx::raw_sql(MOVE_BLOCKS).execute(conn).await.map(|_| ())
+}
+
+/// As a BIGINT.
+fn long<T: TryInto<i64, Error = std::num::TryFromIntError>>(value: T) -> Result<i64, sqlx::Error> {
+    value.try_into().map_err(|error| sqlx::Error::Encode(error.into()))
 }

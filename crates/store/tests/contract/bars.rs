@@ -276,3 +276,29 @@ fn bars_that_break_a_rule_are_named() {
         assert!(error.to_string().ends_with("BTCUSDT 1m at 2024-01-01 00:01:00"), "{error}");
     });
 }
+
+/// However many connections read: all bars of a load are of one moment.
+#[test]
+fn a_load_beside_a_writer_sees_one_state() {
+    let rows = |close: i128| -> Vec<BarRow> {
+        (0..30_000).map(|m| bar(START + m * MINUTE, close)).collect()
+    };
+    on_every_backend(async |store, _| {
+        write(&store, "BTCUSDT", "1m", &rows(100)).await;
+        let writing = async {
+            for close in [200, 300, 400] {
+                write(&store, "BTCUSDT", "1m", &rows(close)).await;
+            }
+        };
+        let loading = async {
+            let mut seen = BTreeSet::new();
+            while seen.last() != Some(&(400 * 100_000_000)) {
+                let bars = load(&store, &ask("1m", None, None, 0)).await.bars;
+                let first = bars.close()[0];
+                assert!(bars.close().iter().all(|&close| close == first), "a torn load");
+                seen.insert(first);
+            }
+        };
+        tokio::join!(writing, loading);
+    });
+}
