@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::bars::{Bars, Column};
 use crate::expr::{Bound, Function, Series, SeriesKind, Term, Truth, TruthKind, greater, lesser};
+use crate::simd;
 
 pub(crate) use window::{highest_windows, lowest_windows};
 
@@ -68,30 +69,43 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn learn_columns(&mut self, all: &[&Series]) {
         for family in all.chunk_by(|a, b| supertrend(a).is_some() && supertrend(a) == supertrend(b))
         {
-            let (lanes, single) = family.as_chunks::<{ trend::LANES }>();
-            lanes.iter().for_each(|lanes| self.supertrends(lanes));
-            for series in single {
-                self.series(series);
+            for lanes in family.chunks(trend::LANES) {
+                match supertrend(lanes[0]) {
+                    Some((function, n)) => self.supertrends(function, n, lanes),
+                    None => drop(self.series(lanes[0])),
+                }
             }
         }
     }
 
-    /// Supertrends of one length, side by side.
-    fn supertrends(&mut self, all: &[&Series; trend::LANES]) {
-        let Some((function, n)) = supertrend(all[0]) else { return };
+    /// Supertrends of one length, side by side: no more than lanes.
+    fn supertrends(&mut self, function: Function, n: usize, all: &[&Series]) {
+        let mut factors = [0.0; trend::LANES];
+        for (factor, series) in factors.iter_mut().zip(all) {
+            if let SeriesKind::Call(call) = &series.kind {
+                *factor = call.factor;
+            }
+        }
+        let mut columns: Vec<_> = all.iter().map(|_| filled(f64::NAN, self.bars.len())).collect();
+        let out = columns.iter_mut().map(Arc::make_mut).collect();
+        self.supertrend_columns(function, n, factors, out);
+        columns.iter_mut().for_each(|column| undefine_infinite(Arc::make_mut(column)));
+        self.known.extend(all.iter().map(|series| Arc::clone(&series.key)).zip(columns));
+    }
+
+    fn supertrend_columns(
+        &mut self,
+        function: Function,
+        n: usize,
+        factors: [f64; trend::LANES],
+        out: Vec<&mut [f64]>,
+    ) {
         let [high, low, close] = [Column::High, Column::Low, Column::Close]
             .map(|column| self.series(&Series::column(column)));
         let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
         let bars = trend::Hlc { high: &high, low: &low, close: &close };
-        let factors = all.map(|series| match &series.kind {
-            SeriesKind::Call(call) => call.factor,
-            _ => f64::NAN,
-        });
-        let mut columns = all.map(|_| filled(f64::NAN, bars.len()));
-        let mut out = columns.each_mut().map(Arc::make_mut);
-        trend::supertrends(bars, &atr, factors, function == Function::SupertrendDir, &mut out);
-        out.into_iter().for_each(undefine_infinite);
-        self.known.extend(all.map(|series| Arc::clone(&series.key)).into_iter().zip(columns));
+        let direction = function == Function::SupertrendDir;
+        simd::wide(trend::Supertrends { bars, atr: &atr, factors, direction, out });
     }
 
     /// Whether the series of this key is known.
@@ -253,6 +267,10 @@ impl<'a> Evaluator<'a> {
             Function::Vwap => return volume::vwap(self.bars, out),
             Function::Mfi => return volume::mfi(self.bars, n, out),
             Function::Cci => return momentum::cci(self.bars, n, out),
+            Function::Supertrend | Function::SupertrendDir => {
+                let factors = [factor; trend::LANES];
+                return self.supertrend_columns(function, n, factors, vec![out]);
+            }
             _ => {}
         }
         let [high, low, close] = [Column::High, Column::Low, Column::Close]
@@ -267,11 +285,6 @@ impl<'a> Evaluator<'a> {
                 let top = self.extreme(Function::Highest, Column::High, n);
                 let bottom = self.extreme(Function::Lowest, Column::Low, n);
                 momentum::stoch_raw(&top, &bottom, &close, out);
-            }
-            Function::Supertrend | Function::SupertrendDir => {
-                let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
-                let direction = function == Function::SupertrendDir;
-                trend::supertrends(bars, &atr, [factor], direction, &mut [out]);
             }
             other => unreachable!("`{}` is not of the bars alone", other.name()),
         }

@@ -1,6 +1,8 @@
 //! Direction of prices: directional movement, adx and supertrend.
 //! No volume and no undefined price may enter.
 
+use crate::simd::Task;
+
 use super::average;
 
 /// Whether a denominator counts as 0. Wilder's averages of a flat market halve for ever and never reach 0; once
@@ -134,51 +136,62 @@ pub(super) const LANES: usize = 8;
 /// Bars of a block of them.
 const ROWS: usize = 64;
 
-/// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once: each waits for its own bar
+/// Supertrend's value, or its direction (+1 up, −1 down), for up to eight factors at once: each waits for its own bar
 /// before, so that one alone would leave the processor idle.
 ///
 /// Bands are (high + low)/2 ± factor × atr. Each only tightens, and starts anew when the close before was beyond
 /// it. The direction is +1 at first and flips when the close is beyond the band of the other direction (above the
 /// upper one while down, below the lower one while up); the value is the lower band while up, the upper while down.
-pub(super) fn supertrends<const N: usize>(
-    bars: Hlc<'_>,
-    atr: &[f64],
-    factors: [f64; N],
-    direction: bool,
-    out: &mut [&mut [f64]; N],
-) {
-    // In front of the first bar no band is tighter.
-    let (mut upper, mut lower) = ([f64::INFINITY; N], [f64::NEG_INFINITY; N]);
-    let mut trend = [1.0; N];
-    let (mut close_before, mut first) = (0.0, true);
-    // Rows of a block are kept together and handed out lane by lane: columns that lie alike in memory would drive each
-    // other out of the cache.
-    let mut rows = [[f64::NAN; N]; ROWS];
-    for from in (0..atr.len()).step_by(ROWS) {
-        let to = (from + ROWS).min(atr.len());
-        for (row, i) in rows.iter_mut().zip(from..to) {
-            if atr[i].is_nan() {
-                *row = [f64::NAN; N];
-                continue;
+pub(super) struct Supertrends<'a, 'b> {
+    pub(super) bars: Hlc<'a>,
+    pub(super) atr: &'a [f64],
+    /// Those behind the columns of `out` do not count.
+    pub(super) factors: [f64; LANES],
+    pub(super) direction: bool,
+    pub(super) out: Vec<&'b mut [f64]>,
+}
+
+impl Task for Supertrends<'_, '_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        const N: usize = LANES;
+        let Self { bars, atr, factors, direction, mut out } = self;
+        // In front of the first bar no band is tighter.
+        let (mut upper, mut lower) = ([f64::INFINITY; N], [f64::NEG_INFINITY; N]);
+        let mut trend = [1.0; N];
+        let (mut close_before, mut first) = (0.0, true);
+        // Rows of a block are kept together and handed out lane by lane: columns that lie alike in memory would drive each
+        // other out of the cache.
+        let mut rows = [[f64::NAN; N]; ROWS];
+        for from in (0..atr.len()).step_by(ROWS) {
+            let to = (from + ROWS).min(atr.len());
+            for (row, i) in rows.iter_mut().zip(from..to) {
+                if atr[i].is_nan() {
+                    *row = [f64::NAN; N];
+                    continue;
+                }
+                let (middle, close, atr) =
+                    ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i], atr[i]);
+                for k in 0..N {
+                    let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
+                    let tighter = if above < upper[k] { above } else { upper[k] };
+                    upper[k] = if close_before <= upper[k] { tighter } else { above };
+                    let tighter = if below > lower[k] { below } else { lower[k] };
+                    lower[k] = if close_before >= lower[k] { tighter } else { below };
+                    let (stays, rises) = (first | (close >= lower[k]), close > upper[k]);
+                    let was_up = trend[k] > 0.0;
+                    let up = (was_up & stays) | (!was_up & rises);
+                    trend[k] = if up { 1.0 } else { -1.0 };
+                    let value = if up { lower[k] } else { upper[k] };
+                    row[k] = if direction { trend[k] } else { value };
+                }
+                (close_before, first) = (close, false);
             }
-            let (middle, close, atr) = ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i], atr[i]);
-            for k in 0..N {
-                let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
-                let tighter = if above < upper[k] { above } else { upper[k] };
-                upper[k] = if close_before <= upper[k] { tighter } else { above };
-                let tighter = if below > lower[k] { below } else { lower[k] };
-                lower[k] = if close_before >= lower[k] { tighter } else { below };
-                let (stays, rises) = (first | (close >= lower[k]), close > upper[k]);
-                let was_up = trend[k] > 0.0;
-                let up = (was_up & stays) | (!was_up & rises);
-                trend[k] = if up { 1.0 } else { -1.0 };
-                let value = if up { lower[k] } else { upper[k] };
-                row[k] = if direction { trend[k] } else { value };
+            for (k, out) in out.iter_mut().enumerate() {
+                out[from..to].iter_mut().zip(&rows).for_each(|(out, row)| *out = row[k]);
             }
-            (close_before, first) = (close, false);
-        }
-        for (k, out) in out.iter_mut().enumerate() {
-            out[from..to].iter_mut().zip(&rows).for_each(|(out, row)| *out = row[k]);
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use crate::simd::{self, Lane, Word};
+
 use super::formula::Formula;
-use super::simd::{self, Lane, Word};
 
 /// Bars in a word.
 pub(super) const WORD: usize = 64;

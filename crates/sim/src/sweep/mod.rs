@@ -11,7 +11,6 @@ mod levels;
 mod money;
 mod pyramid;
 mod rules;
-mod simd;
 mod tape;
 mod walk;
 

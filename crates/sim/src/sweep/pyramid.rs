@@ -1,7 +1,7 @@
 //! A small pyramid of lows and highs over two columns: which bar first leaves a band, and the extremes of a range.
 //! It knows nothing of trades, and keeps the columns as slices of the bars.
 
-use super::simd;
+use crate::simd;
 
 /// Nodes that one node above covers.
 const FAN: usize = 16;

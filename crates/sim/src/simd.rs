@@ -1,34 +1,60 @@
-//! The order of two columns of doubles, 64 bars a word, and extremes of integers, on the widest registers that this
-//! processor has. Compares only: every path gives the same bits. The one file of this crate with unsafe code.
+//! Loops on the widest registers that this processor has, looked for at run time, and the order of two columns of doubles.
+//! Every path gives the same bits: lanes never mix. The one file of this crate with unsafe code.
 
 #![expect(unsafe_code, reason = "vector instructions that are looked for at run time")]
 
 /// Sixty-four bars of one column.
-pub(super) type Word = [f64; 64];
+pub(crate) type Word = [f64; 64];
 
 /// Words of one operand: one for each word asked for, or one that serves them all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lane<'a> {
+pub(crate) struct Lane<'a> {
     words: &'a [Word],
     step: usize,
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn column(words: &'a [Word]) -> Self {
+    pub(crate) fn column(words: &'a [Word]) -> Self {
         Self { words, step: 1 }
     }
 
-    pub(super) fn constant(word: &'a Word) -> Self {
+    pub(crate) fn constant(word: &'a Word) -> Self {
         Self { words: std::slice::from_ref(word), step: 0 }
     }
 
-    pub(super) fn word(&self, i: usize) -> &'a Word {
+    pub(crate) fn word(&self, i: usize) -> &'a Word {
         &self.words[i * self.step]
     }
 }
 
+/// A loop that is compiled once for every width of registers. Its numbers are the same on each: doubles are added and
+/// multiplied lane by lane, as they would be one after the other, and never fused.
+pub(crate) trait Task {
+    type Out;
+
+    /// To be marked `#[inline(always)]`, with all that it calls: only what is inlined becomes wide.
+    fn run(self) -> Self::Out;
+}
+
+/// Runs `task` on the widest registers there are.
+#[inline]
+pub(crate) fn wide<T: Task>(task: T) -> T::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::wide_512(task) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { x86::wide_256(task) };
+        }
+    }
+    task.run()
+}
+
 /// Sets in `above` the bars where a > b, in `below` those where a < b; neither where they tie or one is NaN.
-pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
+pub(crate) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -43,49 +69,47 @@ pub(super) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u
     orders_plain(a, b, above, below);
 }
 
+/// The least and the greatest of some integers; of none, the greatest and the least integer.
+struct Extremes<'a>(&'a [i64]);
+
+impl Task for Extremes<'_> {
+    type Out = (i64, i64);
+
+    #[inline(always)]
+    fn run(self) -> (i64, i64) {
+        extremes_plain(self.0)
+    }
+}
+
 /// The least and the greatest of `values`; of none, the greatest and the least integer.
 #[inline]
-pub(super) fn extremes(values: &[i64]) -> (i64, i64) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F, as was just asked.
-            return unsafe { x86::extremes_512(values) };
+pub(crate) fn extremes(values: &[i64]) -> (i64, i64) {
+    wide(Extremes(values))
+}
+
+/// Some integers, cut into blocks of so many.
+struct Blocks<'a>(&'a [i64], usize);
+
+impl Task for Blocks<'_> {
+    type Out = (Vec<i64>, Vec<i64>);
+
+    #[inline(always)]
+    fn run(self) -> Self::Out {
+        let n_blocks = self.0.len().div_ceil(self.1);
+        let (mut least, mut greatest) =
+            (Vec::with_capacity(n_blocks), Vec::with_capacity(n_blocks));
+        for block in self.0.chunks(self.1) {
+            let extremes = extremes_plain(block);
+            least.push(extremes.0);
+            greatest.push(extremes.1);
         }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, as was just asked.
-            return unsafe { x86::extremes_256(values) };
-        }
+        (least, greatest)
     }
-    extremes_plain(values)
 }
 
 /// The extremes of every `fan` values, of the last ones there may be fewer: all least, all greatest.
-pub(super) fn block_extremes(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F, as was just asked.
-            return unsafe { x86::block_extremes_512(values, fan) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, as was just asked.
-            return unsafe { x86::block_extremes_256(values, fan) };
-        }
-    }
-    block_extremes_plain(values, fan)
-}
-
-#[inline(always)]
-fn block_extremes_plain(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
-    let n_blocks = values.len().div_ceil(fan);
-    let (mut least, mut greatest) = (Vec::with_capacity(n_blocks), Vec::with_capacity(n_blocks));
-    for block in values.chunks(fan) {
-        let extremes = extremes_plain(block);
-        least.push(extremes.0);
-        greatest.push(extremes.1);
-    }
-    (least, greatest)
+pub(crate) fn block_extremes(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
+    wide(Blocks(values, fan))
 }
 
 /// Inlined where wider registers are allowed, it uses them.
@@ -114,26 +138,16 @@ mod x86 {
         _mm512_cmp_pd_mask, _mm512_loadu_pd,
     };
 
-    use super::Lane;
+    use super::{Lane, Task};
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn extremes_512(values: &[i64]) -> (i64, i64) {
-        super::extremes_plain(values)
+    pub(super) fn wide_512<T: Task>(task: T) -> T::Out {
+        task.run()
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn extremes_256(values: &[i64]) -> (i64, i64) {
-        super::extremes_plain(values)
-    }
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn block_extremes_512(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
-        super::block_extremes_plain(values, fan)
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn block_extremes_256(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
-        super::block_extremes_plain(values, fan)
+    pub(super) fn wide_256<T: Task>(task: T) -> T::Out {
+        task.run()
     }
 
     #[target_feature(enable = "avx512f")]
