@@ -69,22 +69,17 @@ pub(crate) fn orders(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u
     orders_plain(a, b, above, below);
 }
 
-/// The least and the greatest of some integers; of none, the greatest and the least integer.
-struct Extremes<'a>(&'a [i64]);
-
-impl Task for Extremes<'_> {
-    type Out = (i64, i64);
-
-    #[inline(always)]
-    fn run(self) -> (i64, i64) {
-        extremes_plain(self.0)
-    }
-}
-
 /// The least and the greatest of `values`; of none, the greatest and the least integer.
 #[inline]
 pub(crate) fn extremes(values: &[i64]) -> (i64, i64) {
-    wide(Extremes(values))
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::extremes_512(values) };
+        }
+    }
+    extremes_plain(values)
 }
 
 /// Some integers, cut into blocks of so many.
@@ -135,7 +130,9 @@ fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) 
 mod x86 {
     use std::arch::x86_64::{
         _CMP_GT_OQ, _CMP_LT_OQ, _mm256_cmp_pd, _mm256_loadu_pd, _mm256_movemask_pd,
-        _mm512_cmp_pd_mask, _mm512_loadu_pd,
+        _mm512_cmp_pd_mask, _mm512_loadu_epi64, _mm512_loadu_pd, _mm512_mask_mov_epi64,
+        _mm512_maskz_loadu_epi64, _mm512_max_epi64, _mm512_min_epi64, _mm512_reduce_max_epi64,
+        _mm512_reduce_min_epi64, _mm512_set1_epi64,
     };
 
     use super::{Lane, Task};
@@ -150,18 +147,38 @@ mod x86 {
         task.run()
     }
 
+    /// What is left behind the last whole register is read under a mask, not one by one.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn extremes_512(values: &[i64]) -> (i64, i64) {
+        let (blocks, rest) = values.as_chunks::<8>();
+        let mask = (1_u8 << rest.len()) - 1;
+        // SAFETY: only places under the mask are read, and `rest` has as many.
+        let tail = unsafe { _mm512_maskz_loadu_epi64(mask, rest.as_ptr()) };
+        let mut least = _mm512_mask_mov_epi64(_mm512_set1_epi64(i64::MAX), mask, tail);
+        let mut greatest = _mm512_mask_mov_epi64(_mm512_set1_epi64(i64::MIN), mask, tail);
+        for block in blocks {
+            // SAFETY: the array holds the eight integers that are read, at any alignment.
+            let block = unsafe { _mm512_loadu_epi64(block.as_ptr()) };
+            least = _mm512_min_epi64(least, block);
+            greatest = _mm512_max_epi64(greatest, block);
+        }
+        (_mm512_reduce_min_epi64(least), _mm512_reduce_max_epi64(greatest))
+    }
+
     #[target_feature(enable = "avx512f")]
     pub(super) fn orders_512(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) {
-        for (i, (above, below)) in above.iter_mut().zip(below).enumerate() {
-            let (x, y) = (a.word(i).as_chunks::<8>().0, b.word(i).as_chunks::<8>().0);
+        // Indices, not iterators: a loop that is known to turn eight times is unrolled.
+        for i in 0..above.len().min(below.len()) {
+            let (x, y) = (a.word(i).as_ptr(), b.word(i).as_ptr());
             let (mut greater, mut less) = (0, 0);
-            for (part, (x, y)) in x.iter().zip(y).enumerate() {
-                // SAFETY: both arrays hold the eight doubles that are read, at any alignment.
-                let (x, y) = unsafe { (_mm512_loadu_pd(x.as_ptr()), _mm512_loadu_pd(y.as_ptr())) };
-                greater |= u64::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, y)) << (8 * part);
-                less |= u64::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, y)) << (8 * part);
+            for first in [0, 8, 16, 24, 32, 40, 48, 56] {
+                // SAFETY: both words hold eight doubles from there on, read at any alignment.
+                let (x, y) =
+                    unsafe { (_mm512_loadu_pd(x.add(first)), _mm512_loadu_pd(y.add(first))) };
+                greater |= u64::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, y)) << first;
+                less |= u64::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, y)) << first;
             }
-            (*above, *below) = (greater, less);
+            (above[i], below[i]) = (greater, less);
         }
     }
 
@@ -199,6 +216,10 @@ mod tests {
         };
         let a: Vec<Word> = (0..9).map(|_| std::array::from_fn(|_| next())).collect();
         let b: Vec<Word> = (0..9).map(|_| std::array::from_fn(|_| next())).collect();
+        for n in 0..40 {
+            let values: Vec<i64> = (0..n).map(|i| (i * 37 - 300) % 41).collect();
+            assert_eq!(extremes(&values), extremes_plain(&values));
+        }
         for b in [Lane::column(&b), Lane::constant(&b[3])] {
             let a = Lane::column(&a);
             let mut plain = ([0; 9], [0; 9]);

@@ -166,7 +166,8 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {
-        (work.sink)(ready.index, walker.finish().map_err(Fault::Run));
+        let walked = walker.finish().map_or_else(|| reference(work.tape, ready), Ok);
+        (work.sink)(ready.index, walked.map_err(Fault::Run));
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) enum Reading {
 #[derive(Debug)]
 pub(super) struct Number {
     formula: Formula,
+    /// From `first` on, where a line of the cache begins: registers are as long, and loads over two lines take twice.
     values: Vec<f64>,
+    first: usize,
 }
 
 /// One side of a comparison.
@@ -83,13 +85,18 @@ impl Room {
 impl Number {
     /// With room for tiles of so many bars.
     pub(super) fn new(formula: Formula, tile: usize) -> Self {
-        Self { formula, values: vec![f64::NAN; tile] }
+        const LINE: usize = 64;
+        let values = vec![f64::NAN; tile + LINE / size_of::<f64>()];
+        // Where it cannot be told, any place will do.
+        let first =
+            Some(values.as_ptr().align_offset(LINE)).filter(|&at| at + tile <= values.len());
+        Self { formula, values, first: first.unwrap_or(0) }
     }
 
     /// Makes the values of `bars`, undefined behind the last one of them, unless they are read where they lie.
     pub(super) fn make(&mut self, bars: &Range<usize>) {
         if self.whole(bars).is_none() {
-            let (values, behind) = self.values.split_at_mut(bars.len());
+            let (values, behind) = self.values[self.first..].split_at_mut(bars.len());
             self.formula.fill(bars.start, values);
             behind.fill(f64::NAN);
         }
@@ -102,7 +109,7 @@ impl Number {
     }
 
     fn lane(&self, bars: &Range<usize>) -> Lane<'_> {
-        Lane::column(self.whole(bars).unwrap_or(&self.values).as_chunks::<WORD>().0)
+        Lane::column(self.whole(bars).unwrap_or(&self.values[self.first..]).as_chunks::<WORD>().0)
     }
 }
 

@@ -107,7 +107,7 @@ impl From<ExprError> for Fault {
 /// Which way a variant goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// By its signals and in integers.
+    /// By its signals and in integers; should its money pass 23 billion on the way, by the reference loop after all.
     Kernel,
     /// Bar by bar, for the reason given.
     Reference(&'static str),
@@ -121,7 +121,7 @@ pub fn path(bars: &Bars, rules: &Rules) -> Path {
     }
     match money::Market::new(rules, crate::order::Size::Equity(Decimal::ONE)) {
         Some(_) => Path::Kernel,
-        None => Path::Reference("the tick size is above 23 billion"),
+        None => Path::Reference("capital, tick, lot or least notional is above 23 billion"),
     }
 }
 

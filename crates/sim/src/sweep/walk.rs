@@ -3,10 +3,8 @@
 
 use std::ops::Range;
 
-use crate::exact;
 use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
-use crate::run::Failure;
 
 use super::Walked;
 use super::books::{Books, Closing, Held};
@@ -55,7 +53,8 @@ pub(super) struct Walker<'a> {
     next: usize,
     /// Decisions are taken at the closes of bars before this one.
     decisions: usize,
-    failure: Option<Failure>,
+    /// A number left the integers that are counted in here.
+    beyond: bool,
 }
 
 /// A position and what guards it.
@@ -85,20 +84,19 @@ impl<'a> Walker<'a> {
         // A decision on the last bar would never fill at a next open.
         let decisions = tape.bars.len() - usize::from(!job.market.at_close);
         let next = tape.bars.n_warmup();
-        Self { job, tape, books, position: None, next, decisions, failure: None }
+        Self { job, tape, books, position: None, next, decisions, beyond: false }
     }
 
     /// Walks on to the bar `to`; `flags` are the signals from where it stands.
     pub(super) fn advance(&mut self, flags: &Flags<'_>, to: usize) {
-        if self.failure.is_none() {
-            self.failure = self.follow(flags, to).err();
-        }
+        self.beyond = self.beyond || self.follow(flags, to).is_none();
     }
 
-    /// What came of the variant, all bars being walked, and its trades if they were kept.
-    pub(super) fn finish(mut self) -> Result<Walked, Failure> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
+    /// What came of the variant, all bars being walked, and its trades if they were kept. `None` where only the reference
+    /// loop can say that.
+    pub(super) fn finish(mut self) -> Option<Walked> {
+        if self.beyond {
+            return None;
         }
         let n_bars = self.tape.bars.len();
         let open = self.position.map(|position| position.held);
@@ -106,11 +104,11 @@ impl<'a> Walker<'a> {
             Some(held) => self.books.mark_held(held, n_bars)?,
             None => self.books.mark_flat(n_bars),
         }
-        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref());
-        Ok((outcome, self.books.trades.unwrap_or_default()))
+        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref())?;
+        Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
-    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
+    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
         let decisions = to.min(self.decisions);
         let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
         self.books.reject(RejectReason::Conflict, conflicts);
@@ -127,7 +125,7 @@ impl<'a> Walker<'a> {
                 self.next = to;
             }
         }
-        Ok(())
+        Some(())
     }
 
     /// The bar on which a decision at the close of `decided` fills.
@@ -148,7 +146,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
-    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Result<(), Failure> {
+    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Option<()> {
         let market = &self.job.market;
         let equity = self.books.cash;
         if equity <= 0 {
@@ -160,10 +158,8 @@ impl<'a> Walker<'a> {
         let Some(levels) = levels(long, price, gaps) else {
             return self.refuse(RejectReason::StopUndefined);
         };
-        let overflow = || self.books.failure(bar);
         let stop = levels.stop_loss.or(levels.first_trail);
-        let (quantity, notional, fee) =
-            market.quantity(price, equity, stop).ok_or_else(overflow)?;
+        let (quantity, notional, fee) = market.quantity(price, equity, stop)?;
         if quantity <= 0 {
             return self.refuse(RejectReason::Lot);
         }
@@ -175,21 +171,21 @@ impl<'a> Walker<'a> {
         }
         self.books.mark_flat(bar);
         let held = Held { long, quantity, price, bar, notional, fee };
-        self.books.open(&held).ok_or_else(|| self.books.failure(bar))?;
-        let liquidation = (!long).then(|| liquidation(self.books.cash, quantity)).flatten();
+        self.books.open(&held)?;
+        let liquidation = if long { None } else { money::liquidation(self.books.cash, quantity) };
         let guard = Guard::new(long, price, levels, liquidation, gaps[2]);
         let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
         self.position = Some(Position { held, guard, due: due.unwrap_or(usize::MAX) });
-        Ok(())
+        Some(())
     }
 
-    fn refuse(&mut self, reason: RejectReason) -> Result<(), Failure> {
+    fn refuse(&mut self, reason: RejectReason) -> Option<()> {
         self.books.reject(reason, 1);
-        Ok(())
+        Some(())
     }
 
     /// Follows the position, which is `held`, to its end and books that, or to the bar `to`.
-    fn hold(&mut self, held: &Held, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
+    fn hold(&mut self, held: &Held, flags: &Flags<'_>, to: usize) -> Option<()> {
         match self.end(flags, to) {
             Some(End::Level(bar, price, reason)) => {
                 self.books.mark_held(held, bar)?;
@@ -207,22 +203,17 @@ impl<'a> Walker<'a> {
                 self.next = to;
             }
         }
-        Ok(())
+        Some(())
     }
 
     /// Closes `held` at the market and makes the opposite entry, if that fired.
-    fn act_on_signal(
-        &mut self,
-        held: &Held,
-        decided: usize,
-        flags: &Flags<'_>,
-    ) -> Result<(), Failure> {
+    fn act_on_signal(&mut self, held: &Held, decided: usize, flags: &Flags<'_>) -> Option<()> {
         let bar = self.fill_bar(decided);
         self.books.mark_held(held, bar)?;
         let raw = self.raw_price(bar);
         // With fill = close the position is still held when the decision looks at equity.
-        if self.job.market.at_close && self.books.equity(held, raw).is_none() {
-            return Err(self.books.failure(bar));
+        if self.job.market.at_close {
+            self.books.equity(held, raw)?;
         }
         let own_exit = flags.exit_at(held.long, decided);
         let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
@@ -230,27 +221,18 @@ impl<'a> Walker<'a> {
         self.next = self.first_decision(bar);
         let (long, short) = flags.entries_at(decided);
         let opposite = if held.long { short } else { long };
-        if opposite { self.enter(!held.long, decided, bar) } else { Ok(()) }
+        if opposite { self.enter(!held.long, decided, bar) } else { Some(()) }
     }
 
     /// Closes at `raw`: a target as maker at its price, all else as taker with slippage.
-    fn close(
-        &mut self,
-        held: &Held,
-        bar: usize,
-        raw: i64,
-        reason: ExitReason,
-    ) -> Result<(), Failure> {
+    fn close(&mut self, held: &Held, bar: usize, raw: i64, reason: ExitReason) -> Option<()> {
         let market = &self.job.market;
         let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
         let price =
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
-        let cost = market.cost(held.quantity, price, maker);
-        let booked = cost.and_then(|(notional, fee)| {
-            self.books.close(held, &Closing { bar, price, reason, notional, fee })
-        });
+        let (notional, fee) = market.cost(held.quantity, price, maker)?;
         self.position = None;
-        booked.ok_or_else(|| self.books.failure(bar))
+        self.books.close(held, &Closing { bar, price, reason, notional, fee })
     }
 
     /// What ends the position in front of the bar `to`, and comes first: a level inside a bar, the time stop or a
@@ -284,6 +266,13 @@ fn level_hit(
     ambiguous: &mut usize,
 ) -> Option<End> {
     let Range { start: mut next, end: to } = bars;
+    if guard.trails() && next < to {
+        // Most positions end by a signal long before a trailing stop is near.
+        let (low, high) = tape.range.bounds(next, to);
+        if guard.passes_over(low, high) {
+            return None;
+        }
+    }
     while next < to {
         // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
         let mut end = to;
@@ -315,12 +304,11 @@ fn level_hit(
 
 /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
 fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
-    let wide = i128::from(entry);
     let at = |gap: Option<Gap>, up: bool| match gap {
         None => Some(None),
         Some(gap) => {
             let level = gap.level(entry, up)?;
-            let beyond = if up { level > wide } else { level < wide };
+            let beyond = if up { level > entry } else { level < entry };
             beyond.then_some(Some(level))
         }
     };
@@ -330,16 +318,4 @@ fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
         target: at(target, long)?,
         first_trail: at(trailing, !long)?,
     })
-}
-
-/// Where a short's equity is 0 before its own costs: cash / quantity, rounded half-even.
-fn liquidation(cash: i128, quantity: i128) -> Option<i128> {
-    /// Below it a decimal's 28 digits tell every quotient from a half.
-    const PLAIN: i128 = 1 << 62;
-    if (0..PLAIN).contains(&cash) {
-        return Some(money::div_half_even(cash * i128::from(exact::ONE_E8), quantity));
-    }
-    let level = exact::decimal(cash).checked_div(exact::decimal(quantity))?;
-    // Beyond DECIMAL(20,8) it lies beyond every price.
-    exact::units(level).or(Some(i128::MAX))
 }
