@@ -171,12 +171,13 @@ mod x86 {
         for i in 0..above.len().min(below.len()) {
             let (x, y) = (a.word(i).as_ptr(), b.word(i).as_ptr());
             let (mut greater, mut less) = (0, 0);
-            for first in [0, 8, 16, 24, 32, 40, 48, 56] {
+            // Bit by bit from behind: shifts by as much as the place would be made wide, at a loss.
+            for first in [56, 48, 40, 32, 24, 16, 8, 0] {
                 // SAFETY: both words hold eight doubles from there on, read at any alignment.
                 let (x, y) =
                     unsafe { (_mm512_loadu_pd(x.add(first)), _mm512_loadu_pd(y.add(first))) };
-                greater |= u64::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, y)) << first;
-                less |= u64::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, y)) << first;
+                greater = greater << 8 | u64::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(x, y));
+                less = less << 8 | u64::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, y));
             }
             (above[i], below[i]) = (greater, less);
         }

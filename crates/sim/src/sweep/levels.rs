@@ -49,6 +49,7 @@ pub(super) struct Levels {
 }
 
 impl Guard {
+    #[inline]
     pub(super) fn new(
         long: bool,
         entry: i64,

@@ -66,16 +66,6 @@ struct Position {
     due: usize,
 }
 
-/// How a position ends.
-enum End {
-    /// Inside a bar, at a price before slippage.
-    Level(usize, i64, ExitReason),
-    /// At the open of a bar.
-    Time(usize),
-    /// Decided at the close of a bar.
-    Signal(usize),
-}
-
 impl<'a> Walker<'a> {
     /// A walker in front of the first bar; with `list`, it keeps its trades.
     pub(super) fn new(job: Job<'a>, tape: &'a Tape<'a>, list: bool) -> Self {
@@ -113,9 +103,8 @@ impl<'a> Walker<'a> {
         let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
         self.books.reject(RejectReason::Conflict, conflicts);
         while self.next < to {
-            if let Some(position) = &self.position {
-                let held = position.held;
-                self.hold(&held, flags, to)?;
+            if self.position.is_some() {
+                self.hold(flags, to)?;
             } else if let Some(decided) = flags.next(Holding::Nothing, self.next, decisions) {
                 let bar = self.fill_bar(decided);
                 self.next = self.first_decision(bar);
@@ -154,8 +143,8 @@ impl<'a> Walker<'a> {
         }
         let price = market.taker_price(self.raw_price(bar), long);
         let gap = |level: usize| self.job.distances[level].as_ref().map(|d| d.at(decided));
-        let gaps = [gap(0), gap(1), gap(2)];
-        let Some(levels) = levels(long, price, gaps) else {
+        let trailing = gap(2);
+        let Some(levels) = levels(long, price, [gap(0), gap(1), trailing]) else {
             return self.refuse(RejectReason::StopUndefined);
         };
         let stop = levels.stop_loss.or(levels.first_trail);
@@ -173,7 +162,7 @@ impl<'a> Walker<'a> {
         let held = Held { long, quantity, price, bar, notional, fee };
         self.books.open(&held)?;
         let liquidation = if long { None } else { money::liquidation(self.books.cash, quantity) };
-        let guard = Guard::new(long, price, levels, liquidation, gaps[2]);
+        let guard = Guard::new(long, price, levels, liquidation, trailing);
         let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
         self.position = Some(Position { held, guard, due: due.unwrap_or(usize::MAX) });
         Some(())
@@ -184,75 +173,69 @@ impl<'a> Walker<'a> {
         Some(())
     }
 
-    /// Follows the position, which is `held`, to its end and books that, or to the bar `to`.
-    fn hold(&mut self, held: &Held, flags: &Flags<'_>, to: usize) -> Option<()> {
-        match self.end(flags, to) {
-            Some(End::Level(bar, price, reason)) => {
-                self.books.mark_held(held, bar)?;
-                self.close(held, bar, price, reason)?;
-                self.next = bar;
-            }
-            Some(End::Time(bar)) => {
-                self.books.mark_held(held, bar)?;
-                self.close(held, bar, self.tape.bars.open()[bar], ExitReason::TimeStop)?;
-                self.next = bar;
-            }
-            Some(End::Signal(decided)) => self.act_on_signal(held, decided, flags)?,
-            None => {
-                self.books.mark_held(held, to)?;
-                self.next = to;
-            }
-        }
-        Some(())
-    }
-
-    /// Closes `held` at the market and makes the opposite entry, if that fired.
-    fn act_on_signal(&mut self, held: &Held, decided: usize, flags: &Flags<'_>) -> Option<()> {
-        let bar = self.fill_bar(decided);
-        self.books.mark_held(held, bar)?;
-        let raw = self.raw_price(bar);
-        // With fill = close the position is still held when the decision looks at equity.
-        if self.job.market.at_close {
-            self.books.equity(held, raw)?;
-        }
-        let own_exit = flags.exit_at(held.long, decided);
-        let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
-        self.close(held, bar, raw, reason)?;
-        self.next = self.first_decision(bar);
-        let (long, short) = flags.entries_at(decided);
-        let opposite = if held.long { short } else { long };
-        if opposite { self.enter(!held.long, decided, bar) } else { Some(()) }
-    }
-
-    /// Closes at `raw`: a target as maker at its price, all else as taker with slippage.
-    fn close(&mut self, held: &Held, bar: usize, raw: i64, reason: ExitReason) -> Option<()> {
-        let market = &self.job.market;
-        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
-        let price =
-            if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
-        let (notional, fee) = market.cost(held.quantity, price, maker)?;
-        self.position = None;
-        self.books.close(held, &Closing { bar, price, reason, notional, fee })
-    }
-
-    /// What ends the position in front of the bar `to`, and comes first: a level inside a bar, the time stop or a
-    /// signal.
-    fn end(&mut self, flags: &Flags<'_>, to: usize) -> Option<End> {
+    /// Follows the open position to its end and books that, or to the bar `to`. What ends it comes first of: a level inside
+    /// a bar, the time stop, a signal.
+    ///
+    /// Nothing of the position is copied here: what was stored in parts a moment ago is slow to be read as a whole.
+    fn hold(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
         let position = self.position.as_mut()?;
         let holding = if position.held.long { Holding::Long } else { Holding::Short };
         let signal = flags.next(holding, self.next, to.min(self.decisions));
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
         let end = signal.map_or(to, |bar| bar + 1);
-        let timed = Some(position.due).filter(|&bar| bar < end);
-        let guard = &mut position.guard;
-        let level = if guard.is_armed() {
-            let bars = self.next..timed.unwrap_or(end);
+        let due = position.due;
+        if position.guard.is_armed() {
+            let (bars, intrabar) = (self.next..end.min(due), self.job.market.intrabar);
             let ambiguous = &mut self.books.ambiguous_bars;
-            level_hit(guard, self.tape, self.job.market.intrabar, bars, ambiguous)
-        } else {
-            None
-        };
-        level.or(timed.map(End::Time)).or(signal.map(End::Signal))
+            let hit = level_hit(&mut position.guard, self.tape, intrabar, bars, ambiguous);
+            if let Some((bar, price, reason)) = hit {
+                self.next = bar;
+                return self.close(bar, price, reason);
+            }
+        }
+        if due < end {
+            self.next = due;
+            return self.close(due, self.tape.bars.open()[due], ExitReason::TimeStop);
+        }
+        if let Some(decided) = signal {
+            return self.act_on_signal(decided, flags);
+        }
+        self.next = to;
+        self.books.mark_held(&position.held, to)
+    }
+
+    /// Closes the position at the market and makes the opposite entry, if that fired.
+    fn act_on_signal(&mut self, decided: usize, flags: &Flags<'_>) -> Option<()> {
+        let held = &self.position.as_ref()?.held;
+        let long = held.long;
+        let bar = self.fill_bar(decided);
+        let raw = self.raw_price(bar);
+        // With fill = close the position is still held when the decision looks at equity.
+        if self.job.market.at_close {
+            self.books.equity(held, raw)?;
+        }
+        let own_exit = flags.exit_at(long, decided);
+        let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
+        self.close(bar, raw, reason)?;
+        self.next = self.first_decision(bar);
+        let (to_long, to_short) = flags.entries_at(decided);
+        let opposite = if long { to_short } else { to_long };
+        if opposite { self.enter(!long, decided, bar) } else { Some(()) }
+    }
+
+    /// Marks the position up to `bar` and closes it there at `raw`: a target as maker at its price, all else as taker with
+    /// slippage.
+    fn close(&mut self, bar: usize, raw: i64, reason: ExitReason) -> Option<()> {
+        let held = &self.position.as_ref()?.held;
+        self.books.mark_held(held, bar)?;
+        let market = &self.job.market;
+        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
+        let price =
+            if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
+        let (notional, fee) = market.cost(held.quantity, price, maker)?;
+        self.books.close(held, &Closing { bar, price, reason, notional, fee })?;
+        self.position = None;
+        Some(())
     }
 }
 
@@ -264,7 +247,7 @@ fn level_hit(
     intrabar: Intrabar,
     bars: Range<usize>,
     ambiguous: &mut usize,
-) -> Option<End> {
+) -> Option<(usize, i64, ExitReason)> {
     let Range { start: mut next, end: to } = bars;
     if guard.trails() && next < to {
         // Most positions end by a signal long before a trailing stop is near.
@@ -295,7 +278,7 @@ fn level_hit(
         let touch = guard.pass(prices, intrabar);
         *ambiguous += usize::from(touch.ambiguous);
         if let Some((price, reason)) = touch.exit {
-            return Some(End::Level(bar, price, reason));
+            return Some((bar, price, reason));
         }
         next = bar + 1;
     }
@@ -303,7 +286,11 @@ fn level_hit(
 }
 
 /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
+#[inline]
 fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
+    if let [None, None, None] = gaps {
+        return Some(Levels::default());
+    }
     let at = |gap: Option<Gap>, up: bool| match gap {
         None => Some(None),
         Some(gap) => {
