@@ -237,6 +237,14 @@ impl Series {
         }
     }
 
+    /// The indicator that it is, if it is one.
+    pub(crate) fn as_call(&self) -> Option<&Call> {
+        match &self.kind {
+            SeriesKind::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
     pub(crate) fn column(column: Column) -> Self {
         Self::new(column.name().to_owned(), SeriesKind::Column(column))
     }

@@ -49,7 +49,8 @@ pub(super) struct Levels {
 }
 
 impl Guard {
-    #[inline]
+    /// In line, so that it is made where it is kept and not copied there.
+    #[inline(always)]
     pub(super) fn new(
         long: bool,
         entry: i64,

@@ -3,6 +3,8 @@
 
 use crate::simd;
 
+use super::levels::NEVER;
+
 /// Nodes that one node above covers.
 const FAN: usize = 16;
 /// Bars up to which looking at each of them is quicker than climbing.
@@ -53,8 +55,9 @@ impl<'a> Pyramid<'a> {
             return None;
         }
         if Self::is_exact(from, to) {
-            let (least, greatest) = self.bounds(from, to);
-            if least > floor && greatest < ceiling {
+            // What is beyond every price need not be looked for.
+            let above = floor <= -NEVER || simd::extremes(&self.low[from..to]).0 > floor;
+            if above && (ceiling == NEVER || simd::extremes(&self.high[from..to]).1 < ceiling) {
                 return None;
             }
         }
