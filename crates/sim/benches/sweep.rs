@@ -25,8 +25,9 @@ const CHECKED_VARIABLE: &str = "SWEEP_BENCH_CHECKED";
 const ROUNDS: usize = 3;
 const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
 
-/// Sweeps a round, so that a round is long beside a tick of the clock.
-const REPEATS: u32 = 2;
+/// Sweeps a round at least, and variants: a round must be long beside a tick of the clock.
+const REPEATS: usize = 2;
+const REPEATED: usize = 200;
 
 struct Case {
     name: String,
@@ -147,18 +148,19 @@ fn measure(bars: &Bars, case: &Case, rounds: usize) {
     let mut best = [f64::INFINITY; 2];
     let mut wall = [f64::INFINITY; 2];
     let mut outcomes = Vec::new();
+    let repeats = REPEATS.max(REPEATED / case.variants.len());
     for _ in 0..rounds {
         for threads in [1, 2] {
             let results = Mutex::new(vec![None; case.variants.len()]);
             let (cpu, clock) = (cpu_seconds(), Instant::now());
             let options = Options { threads, ..Options::default() };
-            for _ in 0..REPEATS {
+            for _ in 0..repeats {
                 sweep::sweep(bars, &case.rules, &case.variants, &options, &|index, result| {
                     results.lock().unwrap()[index] = result.ok();
                 })
                 .unwrap();
             }
-            let once = |seconds: f64| seconds / f64::from(REPEATS);
+            let once = |seconds: f64| seconds / repeats as f64;
             wall[threads - 1] = wall[threads - 1].min(once(clock.elapsed().as_secs_f64()));
             best[threads - 1] = best[threads - 1].min(once(cpu_seconds() - cpu));
             outcomes = results.into_inner().unwrap();

@@ -41,8 +41,8 @@ pub(crate) trait Task {
 pub(crate) fn wide<T: Task>(task: T) -> T::Out {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F, as was just asked.
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+            // SAFETY: the processor has AVX-512F and AVX-512DQ, as was just asked.
             return unsafe { x86::wide_512(task) };
         }
         if is_x86_feature_detected!("avx2") {
@@ -137,7 +137,8 @@ mod x86 {
 
     use super::{Lane, Task};
 
-    #[target_feature(enable = "avx512f")]
+    /// Only with DQ are whole numbers of 64 bits made doubles several at a time.
+    #[target_feature(enable = "avx512f,avx512dq")]
     pub(super) fn wide_512<T: Task>(task: T) -> T::Out {
         task.run()
     }

@@ -141,6 +141,7 @@ pub(crate) enum TruthKind {
 
 impl Arith {
     /// The value for two operands; NaN where it is not finite.
+    #[inline(always)]
     pub(crate) fn apply(self, a: f64, b: f64) -> f64 {
         let value = match self {
             Self::Add => a + b,

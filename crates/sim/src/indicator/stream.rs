@@ -72,7 +72,12 @@ pub(crate) struct Stream {
 enum Kind {
     Emas(Vec<Emas>),
     Macds(Macds),
-    Supertrends { ranges: Wilder, all: Vec<Supertrends> },
+    /// `bands` where it is not their directions.
+    Supertrends {
+        ranges: Wilder,
+        all: Vec<Supertrends>,
+        bands: bool,
+    },
 }
 
 impl Stream {
@@ -92,7 +97,7 @@ impl Stream {
                 let factors =
                     |all: &[&Call]| all.iter().map(|call| call.factor).collect::<Vec<_>>();
                 let all = groups.map(|all| Supertrends::new(&factors(all), direction)).collect();
-                Kind::Supertrends { ranges: Wilder::new(n), all }
+                Kind::Supertrends { ranges: Wilder::new(n), all, bands: !direction }
             }
         };
         let rows = vec![[f64::NAN; LANES]; calls.len().div_ceil(LANES) * ROWS];
@@ -110,7 +115,7 @@ impl Stream {
                 all.iter_mut().zip(groups).for_each(|(emas, rows)| emas.advance(x, rows));
             }
             (Kind::Macds(macds), [x]) => macds.advance(&x[bars], groups),
-            (Kind::Supertrends { ranges, all }, [high, low, close]) => {
+            (Kind::Supertrends { ranges, all, .. }, [high, low, close]) => {
                 let prices = Hlc { high, low, close };
                 let atr = average_ranges(ranges, prices, bars.clone());
                 let part = prices.part(bars);
@@ -124,8 +129,8 @@ impl Stream {
     pub(crate) fn hand_out(&self, series: usize, out: &mut [f64]) {
         let (rows, lane) = (&self.rows[series / LANES * ROWS..], series % LANES);
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane]);
-        // All others move between prices that are finite.
-        if let Kind::Supertrends { .. } = self.kind {
+        // All others lie between prices, which are finite.
+        if matches!(self.kind, Kind::Supertrends { bands: true, .. }) {
             super::undefine_infinite(out);
         }
     }

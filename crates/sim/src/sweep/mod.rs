@@ -27,6 +27,7 @@ use crate::params::Params;
 use crate::rules::Rules;
 use crate::run::{self, Failure, Run};
 use crate::signals::SignalRules;
+use crate::simd;
 use crate::strategy::Strategy;
 
 use batch::{Ready, Work};
@@ -126,7 +127,7 @@ pub fn path(bars: &Bars, rules: &Rules) -> Path {
 }
 
 fn prices_fit(bars: &Bars) -> bool {
-    bars.high().iter().all(|&high| high <= money::MAX_PRICE_E8)
+    simd::extremes(bars.high()).1 <= money::MAX_PRICE_E8
 }
 
 /// How a sweep is spread out. None of it changes a number.
@@ -239,7 +240,10 @@ fn walk(
 ) -> Result<(), SweepError> {
     options.check(variants.len())?;
     let kernel = prices_fit(bars);
-    let tape = Tape::new(bars);
+    let SignalRules { stop_loss, take_profit, trailing_stop, short_entry, .. } = signal_rules;
+    let levels = [stop_loss, take_profit, trailing_stop];
+    let guarded = short_entry.is_some() || levels.into_iter().any(Option::is_some);
+    let tape = Tape::new(bars, guarded);
     let cancelled = || options.cancelled();
     let work = Work { tape: &tape, tile: options.tile, list, sink, cancelled: &cancelled };
     options.pool()?.install(|| {

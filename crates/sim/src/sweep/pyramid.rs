@@ -36,6 +36,11 @@ impl<'a> Pyramid<'a> {
         Self { low, high, levels }
     }
 
+    /// The columns alone: every search walks.
+    pub(super) fn flat(low: &'a [i64], high: &'a [i64]) -> Self {
+        Self { low, high, levels: Vec::new() }
+    }
+
     fn level(&self, level: usize) -> (&[i64], &[i64]) {
         match level {
             0 => (self.low, self.high),

@@ -249,9 +249,10 @@ fn level_hit(
     ambiguous: &mut usize,
 ) -> Option<(usize, i64, ExitReason)> {
     let Range { start: mut next, end: to } = bars;
+    let range = &tape.range;
     if guard.trails() && next < to {
         // Most positions end by a signal long before a trailing stop is near.
-        let (low, high) = tape.range.bounds(next, to);
+        let (low, high) = range.bounds(next, to);
         if guard.passes_over(low, high) {
             return None;
         }
@@ -260,15 +261,15 @@ fn level_hit(
         // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
         let mut end = to;
         if guard.trails() {
-            end = tape.range.block_end(next).min(to);
-            let (low, high) = tape.range.block(next, end);
+            end = range.block_end(next).min(to);
+            let (low, high) = range.block(next, end);
             if guard.passes_over(low, high) {
                 next = end;
                 continue;
             }
         }
         let (floor, ceiling) = guard.band();
-        let Some(bar) = tape.range.first_outside(next, end, floor, ceiling) else {
+        let Some(bar) = range.first_outside(next, end, floor, ceiling) else {
             next = end;
             continue;
         };
