@@ -19,12 +19,15 @@ const MINUTE_US: i64 = 60_000_000;
 /// Most variants of a case that is cut out of a larger grid.
 const VARIANTS: usize = 355;
 const CHECKED: usize = 20;
+/// Another number of variants to compare, to measure more often: 0 compares none.
+const CHECKED_VARIABLE: &str = "SWEEP_BENCH_CHECKED";
 /// Rounds a case; the best counts, because others use the machine too.
 const ROUNDS: usize = 3;
 const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
 
-/// Sweeps a round, so that a round is long beside a tick of the clock.
-const REPEATS: u32 = 2;
+/// Sweeps a round at least, and variants: a round must be long beside a tick of the clock.
+const REPEATS: usize = 2;
+const REPEATED: usize = 200;
 
 struct Case {
     name: String,
@@ -58,7 +61,7 @@ fn scaling(bars: &Bars, rounds: usize) {
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let rounds = std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |text| text.parse().unwrap());
+    let rounds = number(ROUNDS_VARIABLE, ROUNDS);
     let bars = walk(BARS);
     println!("{}", machine());
     println!(
@@ -145,18 +148,19 @@ fn measure(bars: &Bars, case: &Case, rounds: usize) {
     let mut best = [f64::INFINITY; 2];
     let mut wall = [f64::INFINITY; 2];
     let mut outcomes = Vec::new();
+    let repeats = REPEATS.max(REPEATED / case.variants.len());
     for _ in 0..rounds {
         for threads in [1, 2] {
             let results = Mutex::new(vec![None; case.variants.len()]);
             let (cpu, clock) = (cpu_seconds(), Instant::now());
             let options = Options { threads, ..Options::default() };
-            for _ in 0..REPEATS {
+            for _ in 0..repeats {
                 sweep::sweep(bars, &case.rules, &case.variants, &options, &|index, result| {
                     results.lock().unwrap()[index] = result.ok();
                 })
                 .unwrap();
             }
-            let once = |seconds: f64| seconds / f64::from(REPEATS);
+            let once = |seconds: f64| seconds / repeats as f64;
             wall[threads - 1] = wall[threads - 1].min(once(clock.elapsed().as_secs_f64()));
             best[threads - 1] = best[threads - 1].min(once(cpu_seconds() - cpu));
             outcomes = results.into_inner().unwrap();
@@ -181,8 +185,9 @@ fn measure(bars: &Bars, case: &Case, rounds: usize) {
 /// Compares some variants with the reference loop.
 fn check(bars: &Bars, case: &Case, outcomes: &[Option<Outcome>]) {
     let (mut exits, mut stopped) = (0, 0);
-    let step = (case.variants.len() / CHECKED).max(1);
-    for (variant, outcome) in case.variants.iter().zip(outcomes).step_by(step).take(CHECKED) {
+    let checked = number(CHECKED_VARIABLE, CHECKED);
+    let step = (case.variants.len() / checked.max(1)).max(1);
+    for (variant, outcome) in case.variants.iter().zip(outcomes).step_by(step).take(checked) {
         let mut signals = case.rules.bind(&variant.params).unwrap();
         let run = sim::run(bars, &mut signals, &variant.rules).unwrap();
         assert_eq!(
@@ -200,7 +205,12 @@ fn check(bars: &Bars, case: &Case, outcomes: &[Option<Outcome>]) {
         }
     }
     let share = 100 * stopped / exits.max(1);
-    println!("{:32} equals the reference loop; {share} % of its exits are stops", "");
+    println!("{:32} {checked} equal the reference loop; {share} % of exits are stops", "");
+}
+
+/// The number in an environment variable, or else `default`.
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
 /// User and system time of this process so far, exited threads included; the kernel counts it in 1/100 s.

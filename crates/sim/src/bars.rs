@@ -177,10 +177,13 @@ impl Bars {
     #[must_use]
     pub fn day_ends(&self) -> Vec<usize> {
         let (time_us, mut next) = (self.time_us(), self.n_warmup);
+        // No day has more bars than that.
+        let most = usize::try_from(timeframe::DAY_US / self.timeframe.us()).unwrap_or(0) + 1;
         let mut ends = Vec::new();
         while let Some(&opening) = time_us.get(next) {
             let day = timeframe::day(opening);
-            next += time_us[next..].partition_point(|&time| timeframe::day(time) == day);
+            let near = &time_us[next..time_us.len().min(next + most)];
+            next += near.partition_point(|&time| timeframe::day(time) == day);
             ends.push(next - 1);
         }
         ends

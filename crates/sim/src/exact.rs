@@ -55,8 +55,57 @@ pub fn ratio(num: i128, den: i128) -> f64 {
     const EXACT: u128 = 1 << 53;
     let negative = (num < 0) != (den < 0);
     let (n, d) = (num.unsigned_abs(), den.unsigned_abs());
-    let magnitude = if n <= EXACT && d <= EXACT { double(n) / double(d) } else { wide_ratio(n, d) };
+    let magnitude = if n <= EXACT && d <= EXACT {
+        double(n) / double(d)
+    } else {
+        near_ratio(n, d).unwrap_or_else(|| wide_ratio(n, d))
+    };
     if negative { -magnitude } else { magnitude }
+}
+
+/// The product of two integers, which those of 64 bits always have: sooner for them.
+#[inline]
+pub(crate) fn product(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a).wrapping_mul(b.into())),
+        _ => a.checked_mul(b),
+    }
+}
+
+/// The quotient by one division of doubles, set right by the exact rest it leaves. `None` where the numbers are too long
+/// or too far apart for that, or lie at a power of two, where doubles change their distance.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "an exponent has 11 bits")]
+fn near_ratio(n: u128, d: u128) -> Option<f64> {
+    const LEAST: u64 = 1 << 52;
+    let guess = (rough(n) / rough(d)).to_bits();
+    // The guess is whole × 2^-shift; the true whole number is at most 2 away.
+    let mut whole = guess & (LEAST - 1) | LEAST;
+    let shift = 1_075_u32.checked_sub((guess >> 52) as u32)?;
+    if shift >= n.leading_zeros() || d >> 74 != 0 {
+        return None;
+    }
+    // Both below 2^127.
+    let product = d.wrapping_mul(whole.into());
+    let mut twice = (n << shift).cast_signed().wrapping_sub(product.cast_signed()) * 2;
+    let d = d.cast_signed();
+    // To even: a rest of half the divisor moves an odd number.
+    while twice + i128::from(whole & 1) > d {
+        (whole, twice) = (whole + 1, twice - 2 * d);
+    }
+    while twice - i128::from(whole & 1) < -d {
+        (whole, twice) = (whole - 1, twice + 2 * d);
+    }
+    let plain = LEAST < whole && whole < 2 * LEAST;
+    plain.then(|| whole as f64 * power_of_two(-shift.cast_signed()))
+}
+
+/// `n` as a double that is at most one place off.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "63 bits are left")]
+fn rough(n: u128) -> f64 {
+    let over = 65_u32.saturating_sub(n.leading_zeros());
+    ((n >> over) as u64).cast_signed() as f64 * power_of_two(over.cast_signed())
 }
 
 /// Long division to at least 55 significant bits with a sticky bit; the cast to f64 then rounds once, to even.
@@ -138,6 +187,23 @@ mod tests {
         assert_eq!(ratio((1 << 53) + 1, 1), 9_007_199_254_740_992.0);
         assert_eq!(ratio((1 << 53) + 3, 1), 9_007_199_254_740_996.0);
         assert_eq!(ratio(i128::MAX, i128::MAX - 1), 1.0);
+        let mut state = 9_u128;
+        for _ in 0..200_000 {
+            let mut next = |bits: u128| {
+                state =
+                    state.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(1);
+                let length = (state >> 64) % bits;
+                (state >> 2 >> (126 - length)) + 1
+            };
+            let (n, d) = (next(100), next(60));
+            assert_eq!(ratio(n.cast_signed(), d.cast_signed()), wide_ratio(n, d), "{n} / {d}");
+            // Half way between two doubles, and next to that.
+            let odd = (1 << 53) + 2 * (n % (1 << 52)) + 1;
+            for near in [0, 1, 2] {
+                let (n, d) = (odd * d + near - 1, d << (n % 12));
+                assert_eq!(ratio(n.cast_signed(), d.cast_signed()), wide_ratio(n, d), "{n} / {d}");
+            }
+        }
         let text: f64 = "123456789012.12345678".parse().unwrap();
         assert_eq!(to_f64(12_345_678_901_212_345_678), text);
         assert_eq!(to_f64(0), 0.0);

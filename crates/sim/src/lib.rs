@@ -18,6 +18,7 @@ pub mod params;
 pub mod rules;
 mod run;
 pub mod signals;
+mod simd;
 pub mod strategy;
 pub mod sweep;
 pub mod timeframe;

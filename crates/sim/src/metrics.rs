@@ -175,8 +175,8 @@ impl Closed {
 
     /// `100 * pnl / (quantity * entry price)`, the double nearest to the exact value.
     fn pnl_percentage(&self) -> Option<f64> {
-        let cost_e16 = self.quantity_e8.checked_mul(self.entry_price_e8)?;
-        let pnl_e16 = self.pnl_e8.checked_mul(100 * i128::from(exact::ONE_E8))?;
+        let cost_e16 = exact::product(self.quantity_e8, self.entry_price_e8)?;
+        let pnl_e16 = exact::product(self.pnl_e8, 100 * i128::from(exact::ONE_E8))?;
         (cost_e16 > 0).then(|| exact::ratio(pnl_e16, cost_e16))
     }
 }

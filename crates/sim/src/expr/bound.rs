@@ -141,6 +141,7 @@ pub(crate) enum TruthKind {
 
 impl Arith {
     /// The value for two operands; NaN where it is not finite.
+    #[inline(always)]
     pub(crate) fn apply(self, a: f64, b: f64) -> f64 {
         let value = match self {
             Self::Add => a + b,
@@ -234,6 +235,14 @@ impl Series {
                 found.push(self);
                 call.of.iter().for_each(|of| of.calls(found));
             }
+        }
+    }
+
+    /// The indicator that it is, if it is one.
+    pub(crate) fn as_call(&self) -> Option<&Call> {
+        match &self.kind {
+            SeriesKind::Call(call) => Some(call),
+            _ => None,
         }
     }
 

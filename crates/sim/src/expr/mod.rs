@@ -20,7 +20,7 @@ use crate::params::Params;
 
 pub use bound::Bound;
 pub(crate) use bound::{
-    Arith, Comparison, Series, SeriesKind, Term, Truth, TruthKind, greater, lesser,
+    Arith, Call, Comparison, Series, SeriesKind, Term, Truth, TruthKind, greater, lesser,
 };
 pub use error::ExprError;
 pub(crate) use function::Function;

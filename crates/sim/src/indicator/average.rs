@@ -1,6 +1,9 @@
 //! Averages of a run of doubles. Those of a column itself are exact and stand in `column`.
 //! No undefined value may enter: callers hand over runs of defined ones.
 
+use crate::simd::{self, Task};
+
+use super::stream::{LANES, ROWS, Row};
 use super::window::{Sum, slide};
 
 /// Σ of the last `n` values.
@@ -49,27 +52,130 @@ pub(super) fn mean(x: &[f64]) -> f64 {
     x.iter().fold(Sum::ZERO, |sum, &value| sum.plus(Sum::of(value))).divided(x.len() as f64)
 }
 
-/// Exponential moving average as TA-Lib's: the first value, at bar `n − 1`, is the mean of the first `n`;
+/// Exponential moving averages side by side, as TA-Lib's: the first value, at bar `n − 1`, is the mean of the first `n`;
 /// then it moves by 2/(n + 1) of the way to each new value.
+#[derive(Debug)]
+pub(super) struct Emas {
+    /// Bars that are over, and after how many all of them have a value.
+    seen: usize,
+    settled: usize,
+    /// Length, and bars that are passed over in front of its first.
+    spans: [(usize, usize); LANES],
+    seeds: [Sum; LANES],
+    values: Row,
+    factors: Row,
+}
+
+impl Emas {
+    /// For each a length, and how many bars are passed over in front of its first.
+    pub(super) fn new(spans: impl Iterator<Item = (usize, usize)>) -> Self {
+        let mut all = [(1, 0); LANES];
+        all.iter_mut().zip(spans).for_each(|(all, span)| *all = span);
+        Self {
+            seen: 0,
+            settled: all.iter().map(|(n, passed)| n + passed).max().unwrap_or(0),
+            spans: all,
+            seeds: [Sum::ZERO; LANES],
+            values: [f64::NAN; LANES],
+            factors: all.map(|(n, _)| 2.0 / (n as f64 + 1.0)),
+        }
+    }
+
+    /// Their values at the next bars, one row a bar.
+    pub(super) fn advance(&mut self, x: &[f64], rows: &mut [Row]) {
+        let unsettled = self.settled.saturating_sub(self.seen).min(x.len());
+        let (first, x) = x.split_at(unsettled);
+        let (first_rows, rows) = rows.split_at_mut(unsettled);
+        first.iter().zip(first_rows).for_each(|(&x, row)| *row = self.seed(x));
+        self.seen += x.len();
+        let (values, factors) = (&mut self.values, self.factors);
+        simd::wide(Moves { values, factors, x, rows });
+    }
+
+    /// One bar, at which some may have no value yet.
+    fn seed(&mut self, x: f64) -> Row {
+        for (k, (n, passed)) in self.spans.into_iter().enumerate() {
+            if self.seen >= passed + n {
+                moves(&mut self.values[k], x, self.factors[k]);
+            } else if self.seen >= passed {
+                self.seeds[k] = self.seeds[k].plus(Sum::of(x));
+                if self.seen + 1 == passed + n {
+                    self.values[k] = self.seeds[k].divided(n as f64);
+                }
+            }
+        }
+        self.seen += 1;
+        self.values
+    }
+}
+
+#[inline(always)]
+fn moves(value: &mut f64, x: f64, factor: f64) {
+    *value += (x - *value) * factor;
+}
+
+/// Bars at which all averages have a value.
+struct Moves<'a> {
+    values: &'a mut Row,
+    factors: Row,
+    x: &'a [f64],
+    rows: &'a mut [Row],
+}
+
+impl Task for Moves<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut values = *self.values;
+        for (&x, row) in self.x.iter().zip(self.rows) {
+            for k in 0..LANES {
+                moves(&mut values[k], x, self.factors[k]);
+            }
+            *row = values;
+        }
+        *self.values = values;
+    }
+}
+
+/// One exponential average of a run.
 pub(super) fn ema(x: &[f64], n: usize, out: &mut [f64]) {
-    let Some(seed) = x.get(..n).map(mean) else { return };
-    out[n - 1] = seed;
-    let factor = 2.0 / (n as f64 + 1.0);
-    let mut value = seed;
-    for (out, &x) in out[n..].iter_mut().zip(&x[n..]) {
-        value += (x - value) * factor;
-        *out = value;
+    let mut emas = Emas::new(std::iter::once((n, 0)));
+    let mut rows = [[f64::NAN; LANES]; ROWS];
+    for (x, out) in x.chunks(ROWS).zip(out.chunks_mut(ROWS)) {
+        emas.advance(x, &mut rows[..x.len()]);
+        out.iter_mut().zip(&rows).for_each(|(out, row)| *out = row[0]);
     }
 }
 
 /// Wilder's average: the first value, at bar `n − 1`, is the mean of the first `n`; then it moves by 1/n of the
-/// way to each new value. Returned values are handed to `emit` by bar.
-pub(super) fn wilder(x: &[f64], n: usize, mut emit: impl FnMut(usize, f64)) {
-    let Some(mut value) = x.get(..n).map(mean) else { return };
-    emit(n - 1, value);
-    let n_real = n as f64;
-    for (i, &x) in x.iter().enumerate().skip(n) {
-        value += (x - value) / n_real;
-        emit(i, value);
+/// way to each new value.
+#[derive(Debug)]
+pub(super) struct Wilder {
+    n: f64,
+    /// Bars that are missing for the first value.
+    missing: usize,
+    seed: Sum,
+    value: f64,
+}
+
+impl Wilder {
+    pub(super) fn new(n: usize) -> Self {
+        Self { n: n as f64, missing: n, seed: Sum::ZERO, value: f64::NAN }
+    }
+
+    /// Its value at the next bar, NaN in front of the first.
+    #[inline]
+    pub(super) fn step(&mut self, x: f64) -> f64 {
+        if self.missing == 0 {
+            self.value += (x - self.value) / self.n;
+            return self.value;
+        }
+        self.seed = self.seed.plus(Sum::of(x));
+        self.missing -= 1;
+        if self.missing == 0 {
+            self.value = self.seed.divided(self.n);
+        }
+        self.value
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::bars::{Bars, Column};
 use crate::exact;
 use crate::expr::Function;
+use crate::simd::{self, Task};
 
 use super::volatility;
 use super::window::runs;
@@ -24,11 +25,36 @@ pub(super) fn double(units: i128) -> f64 {
 /// A column as doubles; NaN where it has no value.
 pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
     if let Some(prices) = bars.prices(column) {
-        return prices.iter().map(|&units| double(i128::from(units))).collect();
+        let mut values = super::filled(0.0, prices.len());
+        let out = Arc::make_mut(&mut values);
+        match simd::extremes(prices).1 < EXACT_DOUBLE {
+            true => simd::wide(Doubles { prices, out }),
+            false => {
+                out.iter_mut().zip(prices).for_each(|(out, &units)| *out = double(units.into()))
+            }
+        }
+        return values;
     }
     match bars.extra(column) {
         Some(units) => units.iter().map(|units| units.map_or(f64::NAN, double)).collect(),
         None => super::filled(f64::NAN, bars.len()),
+    }
+}
+
+/// Prices that are doubles themselves in units of 1e-8, so that one division is all that rounds.
+struct Doubles<'a> {
+    prices: &'a [i64],
+    out: &'a mut [f64],
+}
+
+impl Task for Doubles<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (out, &units) in self.out.iter_mut().zip(self.prices) {
+            *out = units as f64 / exact::ONE_E8 as f64;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod average;
 mod column;
 mod logic;
 mod momentum;
+mod stream;
 mod trend;
 mod volatility;
 mod volume;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::bars::{Bars, Column};
 use crate::expr::{Bound, Function, Series, SeriesKind, Term, Truth, TruthKind, greater, lesser};
 
+pub(crate) use stream::{Family, ROWS, Stream};
 pub(crate) use window::{highest_windows, lowest_windows};
 
 /// Whole-column evaluation over one symbol's bars. Every number series, once computed, is kept under its key,
@@ -66,32 +68,32 @@ impl<'a> Evaluator<'a> {
 
     /// Computes the columns of `all` that are not known, neighbours together where that is cheaper.
     pub(crate) fn learn_columns(&mut self, all: &[&Series]) {
-        for family in all.chunk_by(|a, b| supertrend(a).is_some() && supertrend(a) == supertrend(b))
+        for family in all.chunk_by(|a, b| Family::of(a).is_some() && Family::of(a) == Family::of(b))
         {
-            let (lanes, single) = family.as_chunks::<{ trend::LANES }>();
-            lanes.iter().for_each(|lanes| self.supertrends(lanes));
-            for series in single {
-                self.series(series);
+            match Family::of(family[0]) {
+                Some(of) => {
+                    let columns = self.streamed(of, family);
+                    let keys = family.iter().map(|series| Arc::clone(&series.key));
+                    self.known.extend(keys.zip(columns));
+                }
+                None => drop(self.series(family[0])),
             }
         }
     }
 
-    /// Supertrends of one length, side by side.
-    fn supertrends(&mut self, all: &[&Series; trend::LANES]) {
-        let Some((function, n)) = supertrend(all[0]) else { return };
-        let [high, low, close] = [Column::High, Column::Low, Column::Close]
-            .map(|column| self.series(&Series::column(column)));
-        let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
-        let bars = trend::Hlc { high: &high, low: &low, close: &close };
-        let factors = all.map(|series| match &series.kind {
-            SeriesKind::Call(call) => call.factor,
-            _ => f64::NAN,
-        });
-        let mut columns = all.map(|_| filled(f64::NAN, bars.len()));
-        let mut out = columns.each_mut().map(Arc::make_mut);
-        trend::supertrends(bars, &atr, factors, function == Function::SupertrendDir, &mut out);
-        out.into_iter().for_each(undefine_infinite);
-        self.known.extend(all.map(|series| Arc::clone(&series.key)).into_iter().zip(columns));
+    /// Columns of one family, side by side.
+    fn streamed(&mut self, family: Family, all: &[&Series]) -> Vec<Arc<[f64]>> {
+        let prices = family.reads().into_iter().map(|price| self.series(&Series::column(price)));
+        let mut stream = Stream::new(family, all, prices.collect());
+        let n_bars = self.bars.len();
+        let mut columns: Vec<_> = all.iter().map(|_| filled(0.0, n_bars)).collect();
+        let mut out: Vec<_> = columns.iter_mut().map(Arc::make_mut).collect();
+        for from in (0..n_bars).step_by(ROWS) {
+            let to = (from + ROWS).min(n_bars);
+            stream.advance(to - from);
+            out.iter_mut().enumerate().for_each(|(i, out)| stream.hand_out(i, &mut out[from..to]));
+        }
+        columns
     }
 
     /// Whether the series of this key is known.
@@ -154,7 +156,10 @@ impl<'a> Evaluator<'a> {
         if let Some(known) = self.known.get(&series.key) {
             return Arc::clone(known);
         }
-        let values = self.compute(&series.kind);
+        let values = match Family::of(series) {
+            Some(family) => self.streamed(family, &[series]).swap_remove(0),
+            None => self.compute(&series.kind),
+        };
         self.known.insert(Arc::clone(&series.key), Arc::clone(&values));
         values
     }
@@ -179,8 +184,7 @@ impl<'a> Evaluator<'a> {
                 logic::zip(&a, &b, greater, n_bars)
             }
             SeriesKind::Call(call) => {
-                let of = call.of.as_deref();
-                self.indicator(call.function, of, &call.lengths, call.factor)
+                self.indicator(call.function, call.of.as_deref(), &call.lengths)
             }
         }
     }
@@ -190,13 +194,12 @@ impl<'a> Evaluator<'a> {
         function: Function,
         of: Option<&Series>,
         lengths: &[usize],
-        factor: f64,
     ) -> Arc<[f64]> {
         let mut values = filled(f64::NAN, self.bars.len());
         let out = Arc::make_mut(&mut values);
         match of {
             Some(x) => self.of_series(function, x, lengths, out),
-            None => self.of_bars(function, lengths, factor, out),
+            None => self.of_bars(function, lengths, out),
         }
         undefine_infinite(out);
         values
@@ -225,7 +228,7 @@ impl<'a> Evaluator<'a> {
             Function::Lowest => over_runs(x, out, |x, out| window::lowest(x, n, out)),
             Function::Shift => window::shift(x, n, out),
             Function::Macd if lengths[2] == 1 => {
-                over_runs(x, out, |x, out| momentum::macd_line(x, n, lengths[1], out));
+                over_runs(x, out, |x, out| stream::macd_line(x, n, lengths[1], out));
             }
             Function::Macd | Function::MacdSignal => self.of_macd_line(function, of, lengths, out),
             other => unreachable!("`{}` is not of a series", other.name()),
@@ -246,7 +249,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Indicators that read the bars' own columns.
-    fn of_bars(&mut self, function: Function, lengths: &[usize], factor: f64, out: &mut [f64]) {
+    fn of_bars(&mut self, function: Function, lengths: &[usize], out: &mut [f64]) {
         let n = lengths.first().copied().unwrap_or(1);
         match function {
             Function::Obv => return volume::obv(self.bars, out),
@@ -268,29 +271,12 @@ impl<'a> Evaluator<'a> {
                 let bottom = self.extreme(Function::Lowest, Column::Low, n);
                 momentum::stoch_raw(&top, &bottom, &close, out);
             }
-            Function::Supertrend | Function::SupertrendDir => {
-                let atr = self.series(&Series::call(Function::Atr, None, vec![n], 0.0));
-                let direction = function == Function::SupertrendDir;
-                trend::supertrends(bars, &atr, [factor], direction, &mut [out]);
-            }
             other => unreachable!("`{}` is not of the bars alone", other.name()),
         }
     }
 
     fn extreme(&mut self, function: Function, column: Column, n: usize) -> Arc<[f64]> {
         self.series(&Series::call(function, Some(Series::column(column)), vec![n], 0.0))
-    }
-}
-
-/// Function and length of a supertrend; those that share both differ in their factor only.
-fn supertrend(series: &Series) -> Option<(Function, usize)> {
-    match &series.kind {
-        SeriesKind::Call(call)
-            if matches!(call.function, Function::Supertrend | Function::SupertrendDir) =>
-        {
-            Some((call.function, call.lengths[0]))
-        }
-        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Speed of prices: rsi, roc, macd, cci and the raw stochastic.
+//! Speed of prices: rsi, roc, cci and the raw stochastic.
 //! No undefined value may enter: callers hand over runs of defined ones.
 
 use crate::bars::Bars;
@@ -36,25 +36,6 @@ pub(super) fn roc(x: &[f64], n: usize, out: &mut [f64]) {
     for (i, &value) in x.iter().enumerate().skip(n) {
         let before = x[i - n];
         out[i] = if before == 0.0 { 0.0 } else { (value / before - 1.0) * 100.0 };
-    }
-}
-
-/// The line of every macd of these spans, `fast` not above `slow`, from bar `slow − 1` on: fast ema − slow ema as
-/// TA-Lib's, where both start at that bar, the fast one seeded with the mean of the last `fast` values there. A macd
-/// shows it from bar `slow + signal − 2` on, and its signal is the line's ema.
-pub(super) fn macd_line(x: &[f64], fast: usize, slow: usize, out: &mut [f64]) {
-    let start = slow - 1;
-    if x.len() <= start {
-        return;
-    }
-    let (mut slow_ema, mut fast_ema) = (mean(&x[..slow]), mean(&x[slow - fast..slow]));
-    let factor = |n: usize| 2.0 / (n as f64 + 1.0);
-    let (slow, fast) = (factor(slow), factor(fast));
-    out[start] = fast_ema - slow_ema;
-    for (out, &x) in out[start + 1..].iter_mut().zip(&x[start + 1..]) {
-        slow_ema += (x - slow_ema) * slow;
-        fast_ema += (x - fast_ema) * fast;
-        *out = fast_ema - slow_ema;
     }
 }
 

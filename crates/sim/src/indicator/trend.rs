@@ -1,7 +1,12 @@
 //! Direction of prices: directional movement, adx and supertrend.
 //! No volume and no undefined price may enter.
 
+use std::ops::Range;
+
+use crate::simd::{self, Task};
+
 use super::average;
+use super::stream::{LANES, Row};
 
 /// Whether a denominator counts as 0. Wilder's averages of a flat market halve for ever and never reach 0; once
 /// they are too small for a double's full precision, their ratio would be noise.
@@ -17,7 +22,12 @@ pub(super) struct Hlc<'a> {
     pub(super) close: &'a [f64],
 }
 
-impl Hlc<'_> {
+impl<'a> Hlc<'a> {
+    pub(super) fn part(self, bars: Range<usize>) -> Self {
+        let of = |column: &'a [f64]| &column[bars.clone()];
+        Self { high: of(self.high), low: of(self.low), close: of(self.close) }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.close.len()
     }
@@ -129,56 +139,89 @@ pub(super) fn adx(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
     }
 }
 
-/// Supertrends that are computed side by side.
-pub(super) const LANES: usize = 8;
-/// Bars of a block of them.
-const ROWS: usize = 64;
-
-/// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once: each waits for its own bar
-/// before, so that one alone would leave the processor idle.
+/// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once.
 ///
 /// Bands are (high + low)/2 ± factor × atr. Each only tightens, and starts anew when the close before was beyond
 /// it. The direction is +1 at first and flips when the close is beyond the band of the other direction (above the
 /// upper one while down, below the lower one while up); the value is the lower band while up, the upper while down.
-pub(super) fn supertrends<const N: usize>(
-    bars: Hlc<'_>,
-    atr: &[f64],
-    factors: [f64; N],
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Supertrends {
+    factors: Row,
     direction: bool,
-    out: &mut [&mut [f64]; N],
-) {
-    // In front of the first bar no band is tighter.
-    let (mut upper, mut lower) = ([f64::INFINITY; N], [f64::NEG_INFINITY; N]);
-    let mut trend = [1.0; N];
-    let (mut close_before, mut first) = (0.0, true);
-    // Rows of a block are kept together and handed out lane by lane: columns that lie alike in memory would drive each
-    // other out of the cache.
-    let mut rows = [[f64::NAN; N]; ROWS];
-    for from in (0..atr.len()).step_by(ROWS) {
-        let to = (from + ROWS).min(atr.len());
-        for (row, i) in rows.iter_mut().zip(from..to) {
-            if atr[i].is_nan() {
-                *row = [f64::NAN; N];
-                continue;
-            }
-            let (middle, close, atr) = ((bars.high[i] + bars.low[i]) / 2.0, bars.close[i], atr[i]);
-            for k in 0..N {
-                let (above, below) = (middle + factors[k] * atr, middle - factors[k] * atr);
-                let tighter = if above < upper[k] { above } else { upper[k] };
-                upper[k] = if close_before <= upper[k] { tighter } else { above };
-                let tighter = if below > lower[k] { below } else { lower[k] };
-                lower[k] = if close_before >= lower[k] { tighter } else { below };
-                let (stays, rises) = (first | (close >= lower[k]), close > upper[k]);
-                let was_up = trend[k] > 0.0;
-                let up = (was_up & stays) | (!was_up & rises);
-                trend[k] = if up { 1.0 } else { -1.0 };
-                let value = if up { lower[k] } else { upper[k] };
-                row[k] = if direction { trend[k] } else { value };
-            }
-            (close_before, first) = (close, false);
+    upper: Row,
+    lower: Row,
+    /// Above 0 while up.
+    trend: Row,
+    close_before: f64,
+    /// Whether no bar had a range yet.
+    first: bool,
+}
+
+impl Supertrends {
+    pub(super) fn new(factors: &[f64], direction: bool) -> Self {
+        let mut all = [0.0; LANES];
+        all.iter_mut().zip(factors).for_each(|(all, factor)| *all = *factor);
+        Self {
+            factors: all,
+            direction,
+            // In front of the first bar no band is tighter.
+            upper: [f64::INFINITY; LANES],
+            lower: [f64::NEG_INFINITY; LANES],
+            trend: [1.0; LANES],
+            close_before: 0.0,
+            first: true,
         }
-        for (k, out) in out.iter_mut().enumerate() {
-            out[from..to].iter_mut().zip(&rows).for_each(|(out, row)| *out = row[k]);
+    }
+
+    /// The rows of the next bars; undefined where the average range is.
+    pub(super) fn advance(&mut self, bars: Hlc<'_>, atr: &[f64], rows: &mut [Row]) {
+        *self = simd::wide(Advance { from: *self, bars, atr, rows });
+    }
+
+    #[inline(always)]
+    fn step(&mut self, middle: f64, close: f64, atr: f64) -> Row {
+        let mut row = [0.0; LANES];
+        for k in 0..LANES {
+            let (above, below) = (middle + self.factors[k] * atr, middle - self.factors[k] * atr);
+            let (upper, lower) = (&mut self.upper[k], &mut self.lower[k]);
+            let tighter = if above < *upper { above } else { *upper };
+            *upper = if self.close_before <= *upper { tighter } else { above };
+            let tighter = if below > *lower { below } else { *lower };
+            *lower = if self.close_before >= *lower { tighter } else { below };
+            let (stays, rises) = (self.first | (close >= *lower), close > *upper);
+            let was_up = self.trend[k] > 0.0;
+            let up = (was_up & stays) | (!was_up & rises);
+            self.trend[k] = if up { 1.0 } else { -1.0 };
+            let value = if up { *lower } else { *upper };
+            row[k] = if self.direction { self.trend[k] } else { value };
         }
+        (self.close_before, self.first) = (close, false);
+        row
+    }
+}
+
+/// Supertrends on their way over some bars.
+struct Advance<'a> {
+    from: Supertrends,
+    bars: Hlc<'a>,
+    atr: &'a [f64],
+    rows: &'a mut [Row],
+}
+
+impl Task for Advance<'_> {
+    type Out = Supertrends;
+
+    #[inline(always)]
+    fn run(self) -> Supertrends {
+        // In registers meanwhile.
+        let mut state = self.from;
+        let Hlc { high, low, close } = self.bars;
+        for (i, row) in self.rows.iter_mut().enumerate() {
+            *row = match self.atr[i] {
+                atr if atr.is_nan() => [f64::NAN; LANES],
+                atr => state.step((high[i] + low[i]) / 2.0, close[i], atr),
+            };
+        }
+        state
     }
 }

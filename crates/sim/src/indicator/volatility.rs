@@ -1,7 +1,7 @@
 //! How far values stray: standard deviation and true range.
 //! No undefined value may enter: callers hand over runs of defined ones.
 
-use super::average;
+use super::average::Wilder;
 use super::trend::Hlc;
 use super::window::{Sum, slide};
 
@@ -22,6 +22,8 @@ pub(super) fn deviation(window: &[f64], mean: f64) -> f64 {
 /// Average true range as TA-Lib's: Wilder's average of the true range, which begins at bar 1, so that the
 /// first value stands at bar `n`.
 pub(super) fn atr(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
-    let ranges: Vec<f64> = (1..bars.len()).map(|i| bars.true_range(i)).collect();
-    average::wilder(&ranges, n, |i, value| out[i + 1] = value);
+    let mut average = Wilder::new(n);
+    for (i, out) in out.iter_mut().enumerate().skip(1) {
+        *out = average.step(bars.true_range(i));
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::expr::{Bound, Series, Term, Truth};
+use crate::indicator::Family;
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
@@ -82,10 +83,16 @@ impl<'v> Ready<'v> {
     }
 
     /// Every column that its rules and levels read, some of them more than once.
-    fn columns(&self, known: &Columns<'_>) -> Vec<&Series> {
+    fn columns<'a>(&'a self, known: &'a Columns<'_>) -> Vec<&'a Series> {
         let mut sides: Vec<&Series> = (0..3).filter_map(|level| self.varying(level)).collect();
-        self.rules().for_each(|rule| rules::operands(rule, &mut |side| sides.push(side)));
         let mut found = Vec::new();
+        let mut compared = |side| match Family::of(side) {
+            Some(family) => {
+                found.extend(family.reads().into_iter().map(|price| known.price(price)))
+            }
+            None => sides.push(side),
+        };
+        self.rules().for_each(|rule| rules::operands(rule, &mut compared));
         sides.into_iter().for_each(|side| formula::columns(side, known, &mut |c| found.push(c)));
         found
     }
@@ -114,9 +121,10 @@ pub(super) fn that_fit(ready: &[Ready<'_>], columns: &Columns<'_>) -> usize {
 pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Ready<'_>]) {
     let kernel: Vec<(&Ready<'_>, &Market)> =
         batch.iter().filter_map(|ready| Some((ready, ready.market.as_ref()?))).collect();
-    let series: Vec<&Series> =
-        kernel.iter().flat_map(|(ready, _)| ready.columns(columns)).collect();
-    columns.prepare(&series);
+    let mut seen: HashSet<&str> = HashSet::new();
+    let read = kernel.iter().flat_map(|(ready, _)| ready.columns(columns));
+    let series: Vec<Series> = read.filter(|series| seen.insert(&series.key)).cloned().collect();
+    columns.prepare(&series.iter().collect::<Vec<_>>());
     let columns = &*columns;
     shares(&kernel, rayon::current_num_threads())
         .into_par_iter()
@@ -166,7 +174,8 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {
-        (work.sink)(ready.index, walker.finish().map_err(Fault::Run));
+        let walked = walker.finish().map_or_else(|| reference(work.tape, ready), Ok);
+        (work.sink)(ready.index, walked.map_err(Fault::Run));
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use crate::simd::{self, Lane, Word};
+
 use super::formula::Formula;
-use super::simd::{self, Lane, Word};
 
 /// Bars in a word.
 pub(super) const WORD: usize = 64;
@@ -30,8 +31,11 @@ pub(super) enum Reading {
 /// A number that is compared, and its values over the present tile unless they lie in a column.
 #[derive(Debug)]
 pub(super) struct Number {
-    formula: Formula,
+    /// `None` for one that is handed its values.
+    formula: Option<Formula>,
+    /// From `first` on, where a line of the cache begins: registers are as long, and loads over two lines take twice.
     values: Vec<f64>,
+    first: usize,
 }
 
 /// One side of a comparison.
@@ -81,27 +85,40 @@ impl Room {
 
 impl Number {
     /// With room for tiles of so many bars.
-    pub(super) fn new(formula: Formula, tile: usize) -> Self {
-        Self { formula, values: vec![f64::NAN; tile] }
+    pub(super) fn new(formula: Option<Formula>, tile: usize) -> Self {
+        const LINE: usize = 64;
+        let values = vec![f64::NAN; tile + LINE / size_of::<f64>()];
+        // Where it cannot be told, any place will do.
+        let first =
+            Some(values.as_ptr().align_offset(LINE)).filter(|&at| at + tile <= values.len());
+        Self { formula, values, first: first.unwrap_or(0) }
     }
 
     /// Makes the values of `bars`, undefined behind the last one of them, unless they are read where they lie.
     pub(super) fn make(&mut self, bars: &Range<usize>) {
-        if self.whole(bars).is_none() {
-            let (values, behind) = self.values.split_at_mut(bars.len());
-            self.formula.fill(bars.start, values);
-            behind.fill(f64::NAN);
+        if self.whole(bars).is_some() {
+            return;
         }
+        let (values, behind) = self.values[self.first..].split_at_mut(bars.len());
+        if let Some(formula) = &self.formula {
+            formula.fill(bars.start, values);
+        }
+        behind.fill(f64::NAN);
+    }
+
+    /// Where the values of a tile belong.
+    pub(super) fn values(&mut self) -> &mut [f64] {
+        &mut self.values[self.first..]
     }
 
     /// The values of `bars` in their column, if they lie there in whole words.
     fn whole(&self, bars: &Range<usize>) -> Option<&[f64]> {
         let whole = bars.len().is_multiple_of(WORD);
-        self.formula.slice(bars.start, bars.end).filter(|_| whole)
+        self.formula.as_ref()?.slice(bars.start, bars.end).filter(|_| whole)
     }
 
     fn lane(&self, bars: &Range<usize>) -> Lane<'_> {
-        Lane::column(self.whole(bars).unwrap_or(&self.values).as_chunks::<WORD>().0)
+        Lane::column(self.whole(bars).unwrap_or(&self.values[self.first..]).as_chunks::<WORD>().0)
     }
 }
 

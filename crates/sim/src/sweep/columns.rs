@@ -24,6 +24,8 @@ const EXACT_DOUBLE: i64 = 1 << 53;
 pub(super) struct Columns<'a> {
     bars: &'a Bars,
     evaluator: Evaluator<'a>,
+    /// Open, high, low and close as series.
+    prices: [Series; 4],
     /// Greatest prices, and running sums of prices, as they are asked for.
     greatest: [OnceLock<i64>; 4],
     sums: [OnceLock<Arc<[i64]>>; 4],
@@ -36,7 +38,13 @@ impl<'a> Columns<'a> {
     pub(super) fn new(bars: &'a Bars, bytes: usize) -> Self {
         let most = (bytes / (VALUE * bars.len())).max(FEWEST);
         let (greatest, sums) = Default::default();
-        Self { bars, evaluator: Evaluator::new(bars), greatest, sums, most }
+        let prices = [Column::Open, Column::High, Column::Low, Column::Close].map(Series::column);
+        Self { bars, evaluator: Evaluator::new(bars), prices, greatest, sums, most }
+    }
+
+    /// A price as a series.
+    pub(super) fn price(&self, column: Column) -> &Series {
+        &self.prices[column as usize]
     }
 
     /// Computes those of `series` that are missing. Where they do not fit beside the others, the others go.

@@ -44,9 +44,6 @@ impl<'a> Flags<'a> {
     /// Bars at which `holding` decides to act: an entry when flat; the own exit or the opposite entry when not.
     #[inline]
     fn events(&self, word: usize, holding: Holding) -> u64 {
-        if holding == Holding::Long && !self.shorts {
-            return self.rules[1][word];
-        }
         let (long, short) = self.entries(word);
         match holding {
             Holding::Nothing => long | short,
@@ -58,19 +55,30 @@ impl<'a> Flags<'a> {
     /// The first bar of `[from, to)` at which `holding` acts.
     #[inline]
     pub(super) fn next(&self, holding: Holding, from: usize, to: usize) -> Option<usize> {
+        let [entry, exit, ..] = self.rules;
+        match holding {
+            Holding::Nothing if !self.shorts => self.first(from, to, |i| entry[i] & !exit[i]),
+            Holding::Long if !self.shorts => self.first(from, to, |i| exit[i]),
+            _ => self.first(from, to, |i| self.events(i, holding)),
+        }
+    }
+
+    /// The first bar of `[from, to)` whose bit is set in its word.
+    #[inline]
+    fn first(&self, from: usize, to: usize, events: impl Fn(usize) -> u64) -> Option<usize> {
         if from >= to {
             return None;
         }
         let (from, to) = (from - self.from, to - self.from);
         let last = (to - 1) / WORD;
         let mut word = from / WORD;
-        let mut bits = self.events(word, holding) & (u64::MAX << (from % WORD));
+        let mut bits = events(word) & (u64::MAX << (from % WORD));
         while bits == 0 {
             if word == last {
                 return None;
             }
             word += 1;
-            bits = self.events(word, holding);
+            bits = events(word);
         }
         let bar = word * WORD + bits.trailing_zeros() as usize;
         (bar < to).then_some(self.from + bar)

@@ -8,6 +8,7 @@ use crate::bars::Column;
 use crate::exact::ONE_E8;
 use crate::expr::{Arith, Function, Series, SeriesKind, greater, lesser};
 use crate::indicator::{highest_windows, lowest_windows};
+use crate::simd::{self, Task};
 
 use super::columns::Columns;
 
@@ -140,12 +141,9 @@ impl Formula {
             }
             Self::Mean { sums, n, lag } => {
                 let Some((last, rest)) = full_windows(from, *n, *lag, out) else { return };
-                // As the column is made: the sum, a double without rounding, over the number.
                 let den = *n as f64 * ONE_E8 as f64;
                 let (newer, older) = (&sums[last + 1..], &sums[last + 1 - n..]);
-                for ((out, newer), older) in rest.iter_mut().zip(newer).zip(older) {
-                    *out = newer.wrapping_sub(*older) as f64 / den;
-                }
+                simd::wide(Means { newer, older, den, out: rest });
             }
             Self::Extreme { values, n, greatest, lag } => {
                 let Some((last, rest)) = full_windows(from, *n, *lag, out) else { return };
@@ -198,7 +196,44 @@ impl Join {
 }
 
 fn each(out: &mut [f64], other: &[f64], f: impl Fn(f64, f64) -> f64) {
-    out.iter_mut().zip(other).for_each(|(out, &other)| *out = f(*out, other));
+    simd::wide(Each { out, other, f });
+}
+
+/// Every value joined with another.
+struct Each<'a, F> {
+    out: &'a mut [f64],
+    other: &'a [f64],
+    f: F,
+}
+
+impl<F: Fn(f64, f64) -> f64> Task for Each<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (out, &other) in self.out.iter_mut().zip(self.other) {
+            *out = (self.f)(*out, other);
+        }
+    }
+}
+
+/// Means as the column is made: the sum, a double without rounding, over the number.
+struct Means<'a> {
+    newer: &'a [i64],
+    older: &'a [i64],
+    den: f64,
+    out: &'a mut [f64],
+}
+
+impl Task for Means<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((out, newer), older) in self.out.iter_mut().zip(self.newer).zip(self.older) {
+            *out = newer.wrapping_sub(*older) as f64 / self.den;
+        }
+    }
 }
 
 /// A mean over one of the prices whose sums are doubles without rounding: the price and the length.

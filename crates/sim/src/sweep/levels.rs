@@ -40,23 +40,25 @@ pub(super) struct Guard {
     reason: ExitReason,
 }
 
-/// Levels as prices, before mirroring.
+/// Levels as prices, before mirroring; [`NEVER`] lies beyond every price.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Levels {
-    pub(super) stop_loss: Option<i128>,
-    pub(super) target: Option<i128>,
-    pub(super) first_trail: Option<i128>,
+    pub(super) stop_loss: Option<i64>,
+    pub(super) target: Option<i64>,
+    pub(super) first_trail: Option<i64>,
 }
 
 impl Guard {
+    /// In line, so that it is made where it is kept and not copied there.
+    #[inline(always)]
     pub(super) fn new(
         long: bool,
         entry: i64,
         levels: Levels,
-        liquidation: Option<i128>,
+        liquidation: Option<i64>,
         trailing: Option<Gap>,
     ) -> Self {
-        let stop = |level: Option<i128>| level.map_or(-NEVER, |level| mirrored(long, level));
+        let stop = |level: Option<i64>| level.map_or(-NEVER, |level| mirrored(long, level));
         let mut guard = Self {
             long,
             stop_loss: stop(levels.stop_loss),
@@ -160,9 +162,7 @@ impl Guard {
     }
 }
 
-/// A level that 63 bits do not hold lies beyond every price, which is as good as the greatest number.
-fn mirrored(long: bool, level: i128) -> i64 {
-    let level = i64::try_from(level).unwrap_or(NEVER);
+fn mirrored(long: bool, level: i64) -> i64 {
     if long { level } else { -level }
 }
 

@@ -11,7 +11,6 @@ mod levels;
 mod money;
 mod pyramid;
 mod rules;
-mod simd;
 mod tape;
 mod walk;
 
@@ -28,6 +27,7 @@ use crate::params::Params;
 use crate::rules::Rules;
 use crate::run::{self, Failure, Run};
 use crate::signals::SignalRules;
+use crate::simd;
 use crate::strategy::Strategy;
 
 use batch::{Ready, Work};
@@ -108,7 +108,7 @@ impl From<ExprError> for Fault {
 /// Which way a variant goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// By its signals and in integers.
+    /// By its signals and in integers; should its money pass 23 billion on the way, by the reference loop after all.
     Kernel,
     /// Bar by bar, for the reason given.
     Reference(&'static str),
@@ -122,12 +122,12 @@ pub fn path(bars: &Bars, rules: &Rules) -> Path {
     }
     match money::Market::new(rules, crate::order::Size::Equity(Decimal::ONE)) {
         Some(_) => Path::Kernel,
-        None => Path::Reference("the tick size is above 23 billion"),
+        None => Path::Reference("capital, tick, lot or least notional is above 23 billion"),
     }
 }
 
 fn prices_fit(bars: &Bars) -> bool {
-    bars.high().iter().all(|&high| high <= money::MAX_PRICE_E8)
+    simd::extremes(bars.high()).1 <= money::MAX_PRICE_E8
 }
 
 /// How a sweep is spread out. None of it changes a number.
@@ -240,7 +240,10 @@ fn walk(
 ) -> Result<(), SweepError> {
     options.check(variants.len())?;
     let kernel = prices_fit(bars);
-    let tape = Tape::new(bars);
+    let SignalRules { stop_loss, take_profit, trailing_stop, short_entry, .. } = signal_rules;
+    let levels = [stop_loss, take_profit, trailing_stop];
+    let guarded = short_entry.is_some() || levels.into_iter().any(Option::is_some);
+    let tape = Tape::new(bars, guarded);
     let cancelled = || options.cancelled();
     let work = Work { tape: &tape, tile: options.tile, list, sink, cancelled: &cancelled };
     options.pool()?.install(|| {

@@ -1,7 +1,9 @@
 //! A small pyramid of lows and highs over two columns: which bar first leaves a band, and the extremes of a range.
 //! It knows nothing of trades, and keeps the columns as slices of the bars.
 
-use super::simd;
+use crate::simd;
+
+use super::levels::NEVER;
 
 /// Nodes that one node above covers.
 const FAN: usize = 16;
@@ -34,6 +36,11 @@ impl<'a> Pyramid<'a> {
         Self { low, high, levels }
     }
 
+    /// The columns alone: every search walks.
+    pub(super) fn flat(low: &'a [i64], high: &'a [i64]) -> Self {
+        Self { low, high, levels: Vec::new() }
+    }
+
     fn level(&self, level: usize) -> (&[i64], &[i64]) {
         match level {
             0 => (self.low, self.high),
@@ -53,8 +60,9 @@ impl<'a> Pyramid<'a> {
             return None;
         }
         if Self::is_exact(from, to) {
-            let (least, greatest) = self.bounds(from, to);
-            if least > floor && greatest < ceiling {
+            // What is beyond every price need not be looked for.
+            let above = floor <= -NEVER || simd::extremes(&self.low[from..to]).0 > floor;
+            if above && (ceiling == NEVER || simd::extremes(&self.high[from..to]).1 < ceiling) {
                 return None;
             }
         }

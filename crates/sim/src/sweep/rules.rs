@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::expr::{Comparison, Series, SeriesKind, Truth, TruthKind};
+use crate::indicator::{Family, ROWS, Stream};
 
 use super::bits::{Number, Operand, Pair, Reading, Room, WORD};
 use super::columns::Columns;
@@ -19,6 +20,8 @@ const NOTHING: usize = 0;
 struct Seen<'a> {
     numbers: HashMap<&'a str, usize>,
     pairs: HashMap<(&'a str, &'a str), usize>,
+    /// Series that go on from bar to bar, by family, with the number of each.
+    streamed: Vec<(Family, Vec<(&'a Series, usize)>)>,
 }
 
 /// Bars that all comparisons pass before the next ones.
@@ -31,12 +34,21 @@ pub(super) struct RuleBits {
     /// What is compared, every distinct number once, constants apart.
     numbers: Vec<Number>,
     pairs: Vec<Pair>,
+    streams: Vec<Together>,
     /// Rules that are no comparison, with their places.
     joins: Vec<(usize, Join)>,
     places: HashMap<Arc<str>, usize>,
     /// `tile_words` words a place.
     words: Vec<u64>,
     room: Room,
+}
+
+/// Numbers that go on from bar to bar together.
+#[derive(Debug)]
+struct Together {
+    stream: Stream,
+    /// The number of each.
+    numbers: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +66,7 @@ impl RuleBits {
             tile_words,
             numbers: Vec::new(),
             pairs: Vec::new(),
+            streams: Vec::new(),
             joins: Vec::new(),
             places: HashMap::new(),
             words: Vec::new(),
@@ -62,6 +75,9 @@ impl RuleBits {
         let mut seen = Seen::default();
         for rule in rules {
             new.add(rule, columns, &mut seen);
+        }
+        for (family, all) in seen.streamed {
+            new.streams.push(Together::new(family, all, columns));
         }
         new.words = vec![0; (new.places.len() + 1) * tile_words];
         new
@@ -110,8 +126,17 @@ impl RuleBits {
         }
         let number = *seen.numbers.entry(&series.key).or_insert_with(|| {
             let room = PIECE.min(self.tile_words * WORD);
-            self.numbers.push(Number::new(Formula::new(series, columns), room));
-            self.numbers.len() - 1
+            let number = self.numbers.len();
+            let family = Family::of(series);
+            let formula = family.is_none().then(|| Formula::new(series, columns));
+            self.numbers.push(Number::new(formula, room));
+            if let Some(family) = family {
+                match seen.streamed.iter_mut().find(|(known, _)| *known == family) {
+                    Some((_, all)) => all.push((series, number)),
+                    None => seen.streamed.push((family, vec![(series, number)])),
+                }
+            }
+            number
         });
         Operand::Number(number)
     }
@@ -123,12 +148,13 @@ impl RuleBits {
 
     /// Goes on to the tile of `bars`, which begins where the last one ended.
     pub(super) fn advance(&mut self, bars: &Range<usize>) {
-        let Self { tile_words, numbers, pairs, joins, words, room, .. } = self;
+        let Self { tile_words, numbers, pairs, streams, joins, words, room, .. } = self;
         // Pieces so small that one operand stays in the nearest cache while others pass.
         for from in bars.clone().step_by(PIECE) {
             let piece = from..(from + PIECE).min(bars.end);
             let words = &mut words[(from - bars.start) / WORD..];
             numbers.iter_mut().for_each(|number| number.make(&piece));
+            streams.iter_mut().for_each(|together| together.make(piece.len(), numbers));
             for pair in &mut *pairs {
                 pair.tile(&piece, numbers, room, words, *tile_words);
             }
@@ -149,6 +175,25 @@ impl RuleBits {
     /// The bits of the present tile at a place.
     pub(super) fn words(&self, place: usize) -> &[u64] {
         &self.words[place * self.tile_words..][..self.tile_words]
+    }
+}
+
+impl Together {
+    fn new(family: Family, all: Vec<(&Series, usize)>, columns: &Columns<'_>) -> Self {
+        let (all, numbers): (Vec<&Series>, Vec<usize>) = all.into_iter().unzip();
+        let prices = family.reads().into_iter().map(|price| columns.get(columns.price(price)));
+        Self { stream: Stream::new(family, &all, prices.collect()), numbers }
+    }
+
+    /// Hands the next `n_bars` bars to `numbers`.
+    fn make(&mut self, n_bars: usize, numbers: &mut [Number]) {
+        for from in (0..n_bars).step_by(ROWS) {
+            let to = (from + ROWS).min(n_bars);
+            self.stream.advance(to - from);
+            for (i, &number) in self.numbers.iter().enumerate() {
+                self.stream.hand_out(i, &mut numbers[number].values()[from..to]);
+            }
+        }
     }
 }
 

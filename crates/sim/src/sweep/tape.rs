@@ -23,13 +23,17 @@ pub(super) struct Tape<'a> {
 }
 
 impl<'a> Tape<'a> {
-    pub(super) fn new(bars: &'a Bars) -> Self {
+    /// `guarded` where positions have levels, or can be short, so that lows and highs are searched.
+    pub(super) fn new(bars: &'a Bars, guarded: bool) -> Self {
         let time_us = bars.time_us();
         let (first, last) = (bars.n_warmup(), bars.len() - 1);
         let (from, to) = (i128::from(bars.open()[first]), i128::from(bars.close()[last]));
         Self {
             bars,
-            range: Pyramid::new(bars.low(), bars.high()),
+            range: match guarded {
+                true => Pyramid::new(bars.low(), bars.high()),
+                false => Pyramid::flat(bars.low(), bars.high()),
+            },
             closes: Pyramid::new(bars.close(), bars.close()),
             gapless: time_us[last] - time_us[0] == bars.timeframe().us() * whole(last),
             day_ends: bars.day_ends(),

@@ -3,10 +3,8 @@
 
 use std::ops::Range;
 
-use crate::exact;
 use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
-use crate::run::Failure;
 
 use super::Walked;
 use super::books::{Books, Closing, Held};
@@ -55,7 +53,8 @@ pub(super) struct Walker<'a> {
     next: usize,
     /// Decisions are taken at the closes of bars before this one.
     decisions: usize,
-    failure: Option<Failure>,
+    /// A number left the integers that are counted in here.
+    beyond: bool,
 }
 
 /// A position and what guards it.
@@ -67,16 +66,6 @@ struct Position {
     due: usize,
 }
 
-/// How a position ends.
-enum End {
-    /// Inside a bar, at a price before slippage.
-    Level(usize, i64, ExitReason),
-    /// At the open of a bar.
-    Time(usize),
-    /// Decided at the close of a bar.
-    Signal(usize),
-}
-
 impl<'a> Walker<'a> {
     /// A walker in front of the first bar; with `list`, it keeps its trades.
     pub(super) fn new(job: Job<'a>, tape: &'a Tape<'a>, list: bool) -> Self {
@@ -85,20 +74,19 @@ impl<'a> Walker<'a> {
         // A decision on the last bar would never fill at a next open.
         let decisions = tape.bars.len() - usize::from(!job.market.at_close);
         let next = tape.bars.n_warmup();
-        Self { job, tape, books, position: None, next, decisions, failure: None }
+        Self { job, tape, books, position: None, next, decisions, beyond: false }
     }
 
     /// Walks on to the bar `to`; `flags` are the signals from where it stands.
     pub(super) fn advance(&mut self, flags: &Flags<'_>, to: usize) {
-        if self.failure.is_none() {
-            self.failure = self.follow(flags, to).err();
-        }
+        self.beyond = self.beyond || self.follow(flags, to).is_none();
     }
 
-    /// What came of the variant, all bars being walked, and its trades if they were kept.
-    pub(super) fn finish(mut self) -> Result<Walked, Failure> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
+    /// What came of the variant, all bars being walked, and its trades if they were kept. `None` where only the reference
+    /// loop can say that.
+    pub(super) fn finish(mut self) -> Option<Walked> {
+        if self.beyond {
+            return None;
         }
         let n_bars = self.tape.bars.len();
         let open = self.position.map(|position| position.held);
@@ -106,18 +94,17 @@ impl<'a> Walker<'a> {
             Some(held) => self.books.mark_held(held, n_bars)?,
             None => self.books.mark_flat(n_bars),
         }
-        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref());
-        Ok((outcome, self.books.trades.unwrap_or_default()))
+        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref())?;
+        Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
-    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
+    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
         let decisions = to.min(self.decisions);
         let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
         self.books.reject(RejectReason::Conflict, conflicts);
         while self.next < to {
-            if let Some(position) = &self.position {
-                let held = position.held;
-                self.hold(&held, flags, to)?;
+            if self.position.is_some() {
+                self.hold(flags, to)?;
             } else if let Some(decided) = flags.next(Holding::Nothing, self.next, decisions) {
                 let bar = self.fill_bar(decided);
                 self.next = self.first_decision(bar);
@@ -127,7 +114,7 @@ impl<'a> Walker<'a> {
                 self.next = to;
             }
         }
-        Ok(())
+        Some(())
     }
 
     /// The bar on which a decision at the close of `decided` fills.
@@ -148,7 +135,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
-    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Result<(), Failure> {
+    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Option<()> {
         let market = &self.job.market;
         let equity = self.books.cash;
         if equity <= 0 {
@@ -156,14 +143,12 @@ impl<'a> Walker<'a> {
         }
         let price = market.taker_price(self.raw_price(bar), long);
         let gap = |level: usize| self.job.distances[level].as_ref().map(|d| d.at(decided));
-        let gaps = [gap(0), gap(1), gap(2)];
-        let Some(levels) = levels(long, price, gaps) else {
+        let trailing = gap(2);
+        let Some(levels) = levels(long, price, [gap(0), gap(1), trailing]) else {
             return self.refuse(RejectReason::StopUndefined);
         };
-        let overflow = || self.books.failure(bar);
         let stop = levels.stop_loss.or(levels.first_trail);
-        let (quantity, notional, fee) =
-            market.quantity(price, equity, stop).ok_or_else(overflow)?;
+        let (quantity, notional, fee) = market.quantity(price, equity, stop)?;
         if quantity <= 0 {
             return self.refuse(RejectReason::Lot);
         }
@@ -175,102 +160,82 @@ impl<'a> Walker<'a> {
         }
         self.books.mark_flat(bar);
         let held = Held { long, quantity, price, bar, notional, fee };
-        self.books.open(&held).ok_or_else(|| self.books.failure(bar))?;
-        let liquidation = (!long).then(|| liquidation(self.books.cash, quantity)).flatten();
-        let guard = Guard::new(long, price, levels, liquidation, gaps[2]);
+        self.books.open(&held)?;
+        let liquidation = if long { None } else { money::liquidation(self.books.cash, quantity) };
+        let guard = Guard::new(long, price, levels, liquidation, trailing);
         let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
         self.position = Some(Position { held, guard, due: due.unwrap_or(usize::MAX) });
-        Ok(())
+        Some(())
     }
 
-    fn refuse(&mut self, reason: RejectReason) -> Result<(), Failure> {
+    fn refuse(&mut self, reason: RejectReason) -> Option<()> {
         self.books.reject(reason, 1);
-        Ok(())
+        Some(())
     }
 
-    /// Follows the position, which is `held`, to its end and books that, or to the bar `to`.
-    fn hold(&mut self, held: &Held, flags: &Flags<'_>, to: usize) -> Result<(), Failure> {
-        match self.end(flags, to) {
-            Some(End::Level(bar, price, reason)) => {
-                self.books.mark_held(held, bar)?;
-                self.close(held, bar, price, reason)?;
-                self.next = bar;
-            }
-            Some(End::Time(bar)) => {
-                self.books.mark_held(held, bar)?;
-                self.close(held, bar, self.tape.bars.open()[bar], ExitReason::TimeStop)?;
-                self.next = bar;
-            }
-            Some(End::Signal(decided)) => self.act_on_signal(held, decided, flags)?,
-            None => {
-                self.books.mark_held(held, to)?;
-                self.next = to;
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes `held` at the market and makes the opposite entry, if that fired.
-    fn act_on_signal(
-        &mut self,
-        held: &Held,
-        decided: usize,
-        flags: &Flags<'_>,
-    ) -> Result<(), Failure> {
-        let bar = self.fill_bar(decided);
-        self.books.mark_held(held, bar)?;
-        let raw = self.raw_price(bar);
-        // With fill = close the position is still held when the decision looks at equity.
-        if self.job.market.at_close && self.books.equity(held, raw).is_none() {
-            return Err(self.books.failure(bar));
-        }
-        let own_exit = flags.exit_at(held.long, decided);
-        let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
-        self.close(held, bar, raw, reason)?;
-        self.next = self.first_decision(bar);
-        let (long, short) = flags.entries_at(decided);
-        let opposite = if held.long { short } else { long };
-        if opposite { self.enter(!held.long, decided, bar) } else { Ok(()) }
-    }
-
-    /// Closes at `raw`: a target as maker at its price, all else as taker with slippage.
-    fn close(
-        &mut self,
-        held: &Held,
-        bar: usize,
-        raw: i64,
-        reason: ExitReason,
-    ) -> Result<(), Failure> {
-        let market = &self.job.market;
-        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
-        let price =
-            if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
-        let cost = market.cost(held.quantity, price, maker);
-        let booked = cost.and_then(|(notional, fee)| {
-            self.books.close(held, &Closing { bar, price, reason, notional, fee })
-        });
-        self.position = None;
-        booked.ok_or_else(|| self.books.failure(bar))
-    }
-
-    /// What ends the position in front of the bar `to`, and comes first: a level inside a bar, the time stop or a
-    /// signal.
-    fn end(&mut self, flags: &Flags<'_>, to: usize) -> Option<End> {
+    /// Follows the open position to its end and books that, or to the bar `to`. What ends it comes first of: a level inside
+    /// a bar, the time stop, a signal.
+    ///
+    /// Nothing of the position is copied here: what was stored in parts a moment ago is slow to be read as a whole.
+    fn hold(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
         let position = self.position.as_mut()?;
         let holding = if position.held.long { Holding::Long } else { Holding::Short };
         let signal = flags.next(holding, self.next, to.min(self.decisions));
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
         let end = signal.map_or(to, |bar| bar + 1);
-        let timed = Some(position.due).filter(|&bar| bar < end);
-        let guard = &mut position.guard;
-        let level = if guard.is_armed() {
-            let bars = self.next..timed.unwrap_or(end);
+        let due = position.due;
+        if position.guard.is_armed() {
+            let (bars, intrabar) = (self.next..end.min(due), self.job.market.intrabar);
             let ambiguous = &mut self.books.ambiguous_bars;
-            level_hit(guard, self.tape, self.job.market.intrabar, bars, ambiguous)
-        } else {
-            None
-        };
-        level.or(timed.map(End::Time)).or(signal.map(End::Signal))
+            let hit = level_hit(&mut position.guard, self.tape, intrabar, bars, ambiguous);
+            if let Some((bar, price, reason)) = hit {
+                self.next = bar;
+                return self.close(bar, price, reason);
+            }
+        }
+        if due < end {
+            self.next = due;
+            return self.close(due, self.tape.bars.open()[due], ExitReason::TimeStop);
+        }
+        if let Some(decided) = signal {
+            return self.act_on_signal(decided, flags);
+        }
+        self.next = to;
+        self.books.mark_held(&position.held, to)
+    }
+
+    /// Closes the position at the market and makes the opposite entry, if that fired.
+    fn act_on_signal(&mut self, decided: usize, flags: &Flags<'_>) -> Option<()> {
+        let held = &self.position.as_ref()?.held;
+        let long = held.long;
+        let bar = self.fill_bar(decided);
+        let raw = self.raw_price(bar);
+        // With fill = close the position is still held when the decision looks at equity.
+        if self.job.market.at_close {
+            self.books.equity(held, raw)?;
+        }
+        let own_exit = flags.exit_at(long, decided);
+        let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
+        self.close(bar, raw, reason)?;
+        self.next = self.first_decision(bar);
+        let (to_long, to_short) = flags.entries_at(decided);
+        let opposite = if long { to_short } else { to_long };
+        if opposite { self.enter(!long, decided, bar) } else { Some(()) }
+    }
+
+    /// Marks the position up to `bar` and closes it there at `raw`: a target as maker at its price, all else as taker with
+    /// slippage.
+    fn close(&mut self, bar: usize, raw: i64, reason: ExitReason) -> Option<()> {
+        let held = &self.position.as_ref()?.held;
+        self.books.mark_held(held, bar)?;
+        let market = &self.job.market;
+        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
+        let price =
+            if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
+        let (notional, fee) = market.cost(held.quantity, price, maker)?;
+        self.books.close(held, &Closing { bar, price, reason, notional, fee })?;
+        self.position = None;
+        Some(())
     }
 }
 
@@ -282,21 +247,29 @@ fn level_hit(
     intrabar: Intrabar,
     bars: Range<usize>,
     ambiguous: &mut usize,
-) -> Option<End> {
+) -> Option<(usize, i64, ExitReason)> {
     let Range { start: mut next, end: to } = bars;
+    let range = &tape.range;
+    if guard.trails() && next < to {
+        // Most positions end by a signal long before a trailing stop is near.
+        let (low, high) = range.bounds(next, to);
+        if guard.passes_over(low, high) {
+            return None;
+        }
+    }
     while next < to {
         // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
         let mut end = to;
         if guard.trails() {
-            end = tape.range.block_end(next).min(to);
-            let (low, high) = tape.range.block(next, end);
+            end = range.block_end(next).min(to);
+            let (low, high) = range.block(next, end);
             if guard.passes_over(low, high) {
                 next = end;
                 continue;
             }
         }
         let (floor, ceiling) = guard.band();
-        let Some(bar) = tape.range.first_outside(next, end, floor, ceiling) else {
+        let Some(bar) = range.first_outside(next, end, floor, ceiling) else {
             next = end;
             continue;
         };
@@ -306,7 +279,7 @@ fn level_hit(
         let touch = guard.pass(prices, intrabar);
         *ambiguous += usize::from(touch.ambiguous);
         if let Some((price, reason)) = touch.exit {
-            return Some(End::Level(bar, price, reason));
+            return Some((bar, price, reason));
         }
         next = bar + 1;
     }
@@ -314,13 +287,16 @@ fn level_hit(
 }
 
 /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
+#[inline]
 fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
-    let wide = i128::from(entry);
+    if let [None, None, None] = gaps {
+        return Some(Levels::default());
+    }
     let at = |gap: Option<Gap>, up: bool| match gap {
         None => Some(None),
         Some(gap) => {
             let level = gap.level(entry, up)?;
-            let beyond = if up { level > wide } else { level < wide };
+            let beyond = if up { level > entry } else { level < entry };
             beyond.then_some(Some(level))
         }
     };
@@ -330,16 +306,4 @@ fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
         target: at(target, long)?,
         first_trail: at(trailing, !long)?,
     })
-}
-
-/// Where a short's equity is 0 before its own costs: cash / quantity, rounded half-even.
-fn liquidation(cash: i128, quantity: i128) -> Option<i128> {
-    /// Below it a decimal's 28 digits tell every quotient from a half.
-    const PLAIN: i128 = 1 << 62;
-    if (0..PLAIN).contains(&cash) {
-        return Some(money::div_half_even(cash * i128::from(exact::ONE_E8), quantity));
-    }
-    let level = exact::decimal(cash).checked_div(exact::decimal(quantity))?;
-    // Beyond DECIMAL(20,8) it lies beyond every price.
-    exact::units(level).or(Some(i128::MAX))
 }

@@ -16,7 +16,7 @@ use sim::sweep::{self, Fault, Options, Outcome, Variant};
 use sim::timeframe::Timeframe;
 
 /// How many cases of several variants; set the environment variable for millions.
-const CASES: u64 = 4_000;
+const CASES: u64 = 6_000;
 const CASES_VARIABLE: &str = "SWEEP_ORACLE_CASES";
 /// How often every reason must have occurred for the cases to mean something.
 const ENOUGH: usize = 100;
@@ -81,8 +81,11 @@ fn bars(dice: &mut Dice) -> Bars {
 }
 
 fn number(dice: &mut Dice) -> String {
-    match dice.below(12) {
+    match dice.below(15) {
         0..4 => "close".to_owned(),
+        11 => "ema(close, q)".to_owned(),
+        12 => "supertrend(p, 1.5)".to_owned(),
+        13 => "macd_signal(close, p, q, 3)".to_owned(),
         4 => "high".to_owned(),
         5 => "low".to_owned(),
         6 => "sma(close, p)".to_owned(),
@@ -99,7 +102,9 @@ fn rule(dice: &mut Dice, depth: u32) -> String {
     match dice.below(if depth == 0 { 6 } else { 10 }) {
         0 => format!("cross_above({a}, {b})"),
         1 => format!("cross_below({a}, {b})"),
-        2 => "rsi(close, 3) < 30".to_owned(),
+        2 if dice.one_in(2) => "rsi(close, 3) < 30".to_owned(),
+        2 if dice.one_in(2) => "cross_above(macd(close, 2, q, p), 0)".to_owned(),
+        2 => "supertrend_dir(q, 0.5) > 0".to_owned(),
         3 => format!("close {} shift(close, 1)", dice.pick(&["<", ">", "<=", "=="])),
         4 | 5 => format!("{a} {} {b}", dice.pick(&["<", "<=", ">", ">=", "==", "!="])),
         6 => format!("not ({})", rule(dice, depth - 1)),
@@ -157,7 +162,10 @@ fn strategy(dice: &mut Dice) -> SignalRules {
 fn market(dice: &mut Dice) -> Rules {
     let fee = dice.pick(&[0, 75, 100, 3_333]);
     Rules {
-        capital: Decimal::new(dice.pick(&[10_000, 10_000, 30, 950_000_000_000]), 0),
+        capital: Decimal::new(
+            dice.pick(&[10_000, 10_000, 30, 10_000, 10_000, 30, 20_000_000_000, 950_000_000_000]),
+            0,
+        ),
         fee_bps: Decimal::new(fee, 1),
         maker_fee_bps: Decimal::new(dice.pick(&[0, 25]), 1),
         slippage_bps: Decimal::new(dice.pick(&[0, 0, 13, 500]), 1),
