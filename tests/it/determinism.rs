@@ -177,6 +177,27 @@ fn a_sweep_has_the_same_rows_whatever_threads_blocks_and_shards_on_every_backend
     }
 }
 
+/// A block of a thousand variants goes to a server another way than a few do.
+#[test]
+fn a_large_block_has_the_same_rows_on_every_backend() {
+    const LARGE: &str = "sweep sma_cross --symbol WALK --timeframe 1h --warmup 0 --param fast=2..41 \
+                         --param slow=42..71 --trades top=60 --block 4096";
+    let mut expected: Option<String> = None;
+    for backend in backends() {
+        if !has_client(&backend.url) {
+            continue;
+        }
+        let shell = prepared(&backend.url);
+        shell.ok(LARGE);
+        let (text, counts) = sweep_rows(&backend.url, 1);
+        assert_eq!(counts[..2], [1_200, 1_200], "{counts:?}");
+        let expected = expected.get_or_insert_with(|| text.clone());
+        assert_same(expected, &text, backend.name);
+        // What comes next is numbered behind it.
+        shell.ok("run sma_cross --symbol WALK --timeframe 1h --warmup 0");
+    }
+}
+
 const RUN: &str = "run supertrend --symbol WALK --timeframe 15m --json";
 
 /// A run in a new process, on bars imported anew, has the rows of the first one, on every backend.

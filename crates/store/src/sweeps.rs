@@ -4,6 +4,7 @@
 mod lease;
 mod read;
 mod save;
+mod server;
 
 use serde_json::Value;
 
@@ -263,7 +264,7 @@ async fn add(
 
 async fn add_blocks(tx: &mut Tx, id: i64, blocks: &[NewBlock]) -> Result<(), Error> {
     if let Conn::Postgres(conn) = &mut tx.conn {
-        let done = save::copy_blocks(conn, id, blocks).await;
+        let done = server::copy_blocks(conn, id, blocks).await;
         return done.map_err(|source| tx.failed(source));
     }
     for (nth, block) in blocks.iter().enumerate() {

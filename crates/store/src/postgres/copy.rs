@@ -103,6 +103,33 @@ impl Rows {
         self.bytes.extend(value.as_bytes());
     }
 
+    /// JSONB.
+    pub(crate) fn json(&mut self, text: &str) {
+        // The version of the form, then the text.
+        self.begin(i32::try_from(text.len() + 1).unwrap_or(i32::MAX));
+        self.bytes.push(1);
+        self.bytes.extend(text.as_bytes());
+    }
+
+    /// A TEXT[] of one element.
+    pub(crate) fn one_text(&mut self, value: &str) {
+        /// One dimension, no NULL, of TEXT; one element, the first one.
+        const ARRAY: [i32; 5] = [1, 0, 25, 1, 1];
+        let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
+        self.begin(length.saturating_add(24));
+        ARRAY.into_iter().chain([length]).for_each(|part| self.bytes.extend(part.to_be_bytes()));
+        self.bytes.extend(value.as_bytes());
+    }
+
+    /// INTERVAL, microseconds.
+    pub(crate) fn span(&mut self, us: Option<i64>) {
+        let Some(us) = us else { return self.null() };
+        self.begin(16);
+        self.bytes.extend(us.to_be_bytes());
+        // No days and no months.
+        self.bytes.extend([0; 8]);
+    }
+
     /// INTEGER.
     pub(crate) fn int(&mut self, value: Option<i32>) {
         let Some(value) = value else { return self.null() };

@@ -1,24 +1,22 @@
 //! Saving a block: all its variants with their results and the mark that it is done, in one transaction, once.
-//! How values are rounded stands in `runs::columns`.
+//! How values are rounded stands in `runs::columns`, how they go to a server in `server`.
 
 use std::sync::LazyLock;
 
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sim::metrics::Metrics;
-use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction};
 
 use crate::Store;
 use crate::error::Error;
-use crate::postgres::copy::{Rows, copy_in};
 use crate::runs::columns::{self, DECIMALS};
 use crate::runs::save::{Lists, MONEY, add_lists, clear_lists};
 use crate::sqlite::many::{ROWS, chunks, places};
 use crate::tx::{Arg, Conn, Mode, Tx, decimal_text};
 
-use super::{NewBlock, Owner, whole};
+use super::{Owner, server, whole};
 
 /// A variant that was simulated.
 #[derive(Clone, Debug)]
@@ -163,17 +161,13 @@ async fn attempt(
             let done = insert(conn, rows, variants, now_us).await;
             done.map_err(|source| tx.failed(source))
         }
-        Conn::Postgres(conn) => {
-            let done = stage(conn, variants).await;
-            done.map_err(|source| tx.failed(source))?;
-            move_rows(tx, rows, now_us).await
-        }
+        Conn::Postgres(_) => server::insert(tx, rows, variants, now_us).await,
     }
 }
 
 /// Values of a row of its own, and of its results.
 const OWN: usize = 7;
-const RESULTS: usize = DECIMALS + 8;
+pub(super) const RESULTS: usize = DECIMALS + 8;
 
 static BACKTESTS_MANY: LazyLock<String> = LazyLock::new(|| backtests_sql(ROWS));
 static BACKTESTS_ONE: LazyLock<String> = LazyLock::new(|| backtests_sql(1));
@@ -281,131 +275,6 @@ fn result_arguments(
     Ok(bound)
 }
 
-fn status(variant: &NewVariant) -> &'static str {
+pub(super) fn status(variant: &NewVariant) -> &'static str {
     if variant.outcome.is_ok() { "COMPLETED" } else { "FAILED" }
-}
-
-/// COPY is refused on a table with row level security, so rows go through a temporary table.
-const STAGE: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_variants (idx BIGINT, capital NUMERIC, \
-     parameters TEXT, status TEXT, identity TEXT, error TEXT, total_return NUMERIC, \
-     annual_return NUMERIC, volatility NUMERIC, sharpe_ratio NUMERIC, sortino_ratio NUMERIC, \
-     max_drawdown NUMERIC, calmar_ratio NUMERIC, win_rate NUMERIC, profit_factor NUMERIC, \
-     avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
-     largest_loss NUMERIC, max_drawdown_duration BIGINT, total_trades BIGINT, \
-     winning_trades BIGINT, losing_trades BIGINT, duration_us BIGINT, final_capital NUMERIC, \
-     metrics TEXT) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
-const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN (FORMAT binary)";
-// Ids are the server's to give: a user's role may not choose them.
-const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
-     status, identity, error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, \
-     timeframes, data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
-     SELECT idx, capital, parameters::jsonb, status, identity, error, $1, $2, $3, $4, $5, $6, \
-     $7, $8, $9, $10, 100, $11, $11, $11 FROM staged_variants ORDER BY idx";
-// LIMIT makes it look up one by one. Where statistics are older than the sweep, a join would walk through all its
-// variants, and for each of them through all that are staged.
-const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_return, annual_return, \
-     volatility, sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
-     avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
-     total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics) \
-     SELECT b.id, v.total_return, v.annual_return, v.volatility, v.sharpe_ratio, v.sortino_ratio, \
-     v.max_drawdown, v.calmar_ratio, v.win_rate, v.profit_factor, v.avg_trade_return, v.avg_win, \
-     v.avg_loss, v.largest_win, v.largest_loss, v.max_drawdown_duration, v.total_trades, \
-     v.winning_trades, v.losing_trades, v.duration_us * INTERVAL '1 microsecond', v.final_capital, \
-     v.metrics::jsonb FROM staged_variants v CROSS JOIN LATERAL \
-     (SELECT id FROM backtests WHERE sweep_id = $1 AND variant_idx = v.idx LIMIT 1) b \
-     WHERE v.status = 'COMPLETED' ORDER BY v.idx";
-
-async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(STAGE).execute(&mut *conn).await?;
-    let mut sent = Rows::default();
-    for variant in variants {
-        sent.long(Some(long(variant.idx)?));
-        sent.decimal(Some(variant.capital), MONEY);
-        sent.text(&variant.parameters.to_string());
-        sent.text(status(variant));
-        sent.text(&variant.identity);
-        result_fields(&mut sent, variant);
-        sent.end();
-    }
-    copy_in(conn, COPY_VARIANTS, &sent).await
-}
-
-/// The error, then the results; NULL where there are none.
-fn result_fields(sent: &mut Rows, variant: &NewVariant) {
-    let (m, metrics) = match &variant.outcome {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            sent.text(error);
-            (0..RESULTS - 1).for_each(|_| sent.null());
-            return;
-        }
-    };
-    sent.null();
-    for (value, places) in columns::decimals(m) {
-        sent.decimal(value, places);
-    }
-    let counts = [
-        columns::integer(m.max_drawdown_duration),
-        columns::integer(m.total_trades),
-        columns::integer(m.winning_trades),
-        columns::integer(m.losing_trades),
-        m.avg_trade_duration_us,
-    ];
-    for count in counts {
-        sent.long(count);
-    }
-    sent.decimal(Some(m.final_capital), MONEY);
-    sent.text(&metrics.to_string());
-}
-
-async fn move_rows(tx: &mut Tx, rows: &BlockRows, now_us: i64) -> Result<(), Error> {
-    let (symbols, timeframes) = ([rows.symbol.clone()], [rows.timeframe.clone()]);
-    let args = [
-        Arg::int(rows.sweep),
-        Arg::int(rows.user_id),
-        Arg::Int(rows.strategy_id),
-        Arg::text(&rows.name),
-        Arg::time(rows.start_us),
-        Arg::time(rows.end_us),
-        Arg::list(&symbols),
-        Arg::list(&timeframes),
-        Arg::text(&rows.fingerprint),
-        Arg::text(&rows.engine_version),
-        Arg::time(now_us),
-    ];
-    tx.execute(MOVE_BACKTESTS, &args).await?;
-    tx.execute(MOVE_RESULTS, &[Arg::int(rows.sweep)]).await.map(|_| ())
-}
-
-const STAGE_BLOCKS: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_blocks (sweep_id BIGINT, block BIGINT, \
-     first_idx BIGINT, end_idx BIGINT, n_variants BIGINT) ON COMMIT DELETE ROWS";
-const COPY_BLOCKS: &str = "COPY staged_blocks FROM STDIN (FORMAT binary)";
-const MOVE_BLOCKS: &str = "INSERT INTO sweep_blocks (sweep_id, block, first_idx, end_idx, n_variants) \
-     SELECT sweep_id, block, first_idx, end_idx, n_variants FROM staged_blocks";
-
-/// Writes the blocks of a new sweep on PostgreSQL.
-pub(super) async fn copy_blocks(
-    conn: &mut PgConnection,
-    sweep: i64,
-    blocks: &[NewBlock],
-) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(STAGE_BLOCKS).execute(&mut *conn).await?;
-    let mut sent = Rows::default();
-    for (nth, block) in (0..).zip(blocks) {
-        sent.long(Some(sweep));
-        sent.long(Some(nth));
-        sent.long(Some(long(block.first_idx)?));
-        sent.long(Some(long(block.end_idx)?));
-        sent.long(Some(long(block.n_variants)?));
-        sent.end();
-    }
-    copy_in(conn, COPY_BLOCKS, &sent).await?;
-    sqlx::raw_sql(MOVE_BLOCKS).execute(conn).await.map(|_| ())
-}
-
-/// As a BIGINT.
-fn long<T: TryInto<i64, Error = std::num::TryFromIntError>>(value: T) -> Result<i64, sqlx::Error> {
-    value.try_into().map_err(|error| sqlx::Error::Encode(error.into()))
 }
