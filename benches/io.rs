@@ -254,7 +254,9 @@ fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
         cold.push(load(Some(&cache)));
         warm.push(load(Some(&cache)));
     }
-    memory(&|| drop(load(None)));
+    memory(&|| {
+        load(None);
+    });
     let copy = "COPY into nothing";
     beside(&format!("load from {variable}"), &plain, copy, &copies);
     beside(&format!("load from {variable}, filling the cache"), &cold, copy, &copies);
@@ -336,7 +338,9 @@ fn load(dir: &Path) {
         assert_eq!(u64::from(MINUTES), loaded.source_bars);
         begun.elapsed()
     };
-    memory(&|| drop(load()));
+    memory(&|| {
+        load();
+    });
     for round in 0..ROUNDS + 1 {
         let read = load();
         // Another capital each time, so that every run is a new one.

@@ -143,7 +143,7 @@ fn into_vec(values: Int64Chunked) -> Vec<i64> {
     let mut all = Vec::new();
     for chunk in values.downcast_into_iter() {
         let (_, values, _) = chunk.into_inner();
-        let values = values.into_mut().right_or_else(|shared| shared.to_vec());
+        let values = values.into_mut().right_or_else(|shared| <[i64]>::to_vec(&shared));
         if all.is_empty() {
             all = values;
         } else {

@@ -64,6 +64,9 @@ fn at_once(edition: Edition) -> usize {
     }
 }
 
+/// Whoever holds it writes.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// What all files of one command share.
 struct Work<'a> {
     store: &'a Store,
@@ -72,7 +75,7 @@ struct Work<'a> {
     /// Whether one failed: then no other is begun.
     failed: AtomicBool,
     /// Whose turn it is with a series: files of the same bars are written one after the other, the last one last.
-    series: Mutex<HashMap<(String, Timeframe), Arc<tokio::sync::Mutex<()>>>>,
+    series: Mutex<HashMap<(String, Timeframe), Turn>>,
 }
 
 /// A file whose bars are kept.

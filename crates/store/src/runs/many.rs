@@ -1,4 +1,4 @@
-//! Trades and daily equity on SQLite, many rows a statement. The server's way, COPY, stands in `save`.
+//! Trades and daily equity on SQLite, many rows a statement. The server's way stands in `server`.
 
 use std::sync::LazyLock;
 
