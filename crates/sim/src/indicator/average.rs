@@ -129,8 +129,8 @@ impl Task for Moves<'_> {
     fn run(self) {
         let mut values = *self.values;
         for (&x, row) in self.x.iter().zip(self.rows) {
-            for k in 0..LANES {
-                moves(&mut values[k], x, self.factors[k]);
+            for (value, factor) in values.iter_mut().zip(self.factors) {
+                moves(value, x, factor);
             }
             *row = values;
         }
