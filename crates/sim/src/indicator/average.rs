@@ -126,11 +126,12 @@ impl Task for Moves<'_> {
     type Out = ();
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
     fn run(self) {
         let mut values = *self.values;
         for (&x, row) in self.x.iter().zip(self.rows) {
-            for (value, factor) in values.iter_mut().zip(self.factors) {
-                moves(value, x, factor);
+            for k in 0..LANES {
+                moves(&mut values[k], x, self.factors[k]);
             }
             *row = values;
         }
