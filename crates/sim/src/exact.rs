@@ -75,7 +75,6 @@ pub(crate) fn product(a: i128, b: i128) -> Option<i128> {
 /// The quotient by one division of doubles, set right by the exact rest it leaves. `None` where the numbers are too long
 /// or too far apart for that, or lie at a power of two, where doubles change their distance.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "an exponent has 11 bits")]
 fn near_ratio(n: u128, d: u128) -> Option<f64> {
     const LEAST: u64 = 1 << 52;
     let guess = (rough(n) / rough(d)).to_bits();

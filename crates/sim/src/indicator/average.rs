@@ -126,6 +126,7 @@ impl Task for Moves<'_> {
     type Out = ();
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
     fn run(self) {
         let mut values = *self.values;
         for (&x, row) in self.x.iter().zip(self.rows) {

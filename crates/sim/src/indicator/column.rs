@@ -27,11 +27,10 @@ pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
     if let Some(prices) = bars.prices(column) {
         let mut values = super::filled(0.0, prices.len());
         let out = Arc::make_mut(&mut values);
-        match simd::extremes(prices).1 < EXACT_DOUBLE {
-            true => simd::wide(Doubles { prices, out }),
-            false => {
-                out.iter_mut().zip(prices).for_each(|(out, &units)| *out = double(units.into()))
-            }
+        if simd::extremes(prices).1 < EXACT_DOUBLE {
+            simd::wide(Doubles { prices, out });
+        } else {
+            out.iter_mut().zip(prices).for_each(|(out, &units)| *out = double(units.into()));
         }
         return values;
     }

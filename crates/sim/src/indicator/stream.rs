@@ -71,7 +71,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 enum Kind {
     Emas(Vec<Emas>),
-    Macds(Macds),
+    Macds(Box<Macds>),
     /// `bands` where it is not their directions.
     Supertrends {
         ranges: Wilder,
@@ -89,10 +89,10 @@ impl Stream {
             Family::Ema(_) => Kind::Emas(
                 groups.map(|all| Emas::new(all.iter().map(|call| (call.lengths[0], 0)))).collect(),
             ),
-            Family::Macd(_, spans) => Kind::Macds(Macds::new(
+            Family::Macd(_, spans) => Kind::Macds(Box::new(Macds::new(
                 spans,
                 groups.map(|all| all.iter().map(|call| (call.function, call.lengths[2])).collect()),
-            )),
+            ))),
             Family::Supertrend { direction, n } => {
                 let factors =
                     |all: &[&Call]| all.iter().map(|call| call.factor).collect::<Vec<_>>();

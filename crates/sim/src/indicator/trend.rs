@@ -179,6 +179,7 @@ impl Supertrends {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
     fn step(&mut self, middle: f64, close: f64, atr: f64) -> Row {
         let mut row = [0.0; LANES];
         for k in 0..LANES {

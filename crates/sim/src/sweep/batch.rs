@@ -88,7 +88,7 @@ impl<'v> Ready<'v> {
         let mut found = Vec::new();
         let mut compared = |side| match Family::of(side) {
             Some(family) => {
-                found.extend(family.reads().into_iter().map(|price| known.price(price)))
+                family.reads().into_iter().for_each(|price| found.push(known.price(price)));
             }
             None => sides.push(side),
         };

@@ -1,6 +1,6 @@
 //! Numbers as trees over columns of indicators: read at one bar, or over a stretch of bars into a buffer.
-//! No rule may enter. What looks at several bars is a column, but for `shift`, means, and short windows of highs and lows:
-//! they are as quickly made where they are read, and never leave the cache.
+//! No rule may enter. What looks at several bars is a column, but for streams, `shift`, means, and short windows of highs and
+//! lows: they are as quickly made where they are read, and never leave the cache.
 
 use std::sync::Arc;
 

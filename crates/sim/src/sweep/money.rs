@@ -352,8 +352,8 @@ mod tests {
         for _ in 0..100_000 {
             let num = (u128::from(next(&mut state)) << 64 | u128::from(next(&mut state)))
                 >> (next(&mut state) % 128);
-            let fits = num / ONE_U < 1 << 62;
-            let long = fits.then_some(((num / ONE_U) as u64, (num % ONE_U) as u64));
+            let quotient = u64::try_from(num / ONE_U).ok().filter(|quotient| *quotient < 1 << 62);
+            let long = quotient.map(|quotient| (quotient, (num % ONE_U) as u64));
             assert_eq!(split(num), long, "{num}");
             let num = num >> 2;
             let den = i64::try_from(next(&mut state) >> 2 >> (next(&mut state) % 62)).unwrap() + 1;

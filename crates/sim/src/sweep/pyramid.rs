@@ -59,12 +59,11 @@ impl<'a> Pyramid<'a> {
         if to <= from {
             return None;
         }
-        if Self::is_exact(from, to) {
-            // What is beyond every price need not be looked for.
-            let above = floor <= -NEVER || simd::extremes(&self.low[from..to]).0 > floor;
-            if above && (ceiling == NEVER || simd::extremes(&self.high[from..to]).1 < ceiling) {
-                return None;
-            }
+        // What is beyond every price need not be looked for; most of what is looked for is not near either.
+        let (lows, highs) = self.cover(from, to);
+        let above = floor <= -NEVER || lowest(lows) > floor;
+        if above && (ceiling == NEVER || highest(highs) < ceiling) {
+            return None;
         }
         let (mut level, mut node, mut width) = (0, from, 1);
         // Up: over whole blocks as soon as one begins.
@@ -156,12 +155,18 @@ impl<'a> Pyramid<'a> {
             let highs = if same { lows } else { simd::extremes(&self.high[from..to]) };
             return (lows.0, highs.1);
         }
+        let (lows, highs) = self.cover(from, to);
+        (lowest(lows), highest(highs))
+    }
+
+    /// Lows and highs of a few blocks that cover `[from, to)`, which is not empty.
+    fn cover(&self, from: usize, to: usize) -> (&[i64], &[i64]) {
         let (mut level, mut from, mut last) = (0, from, to - 1);
-        while (level == 0 || last - from > FAN) && level < self.levels.len() {
+        while last - from > 2 * FAN && level < self.levels.len() {
             (level, from, last) = (level + 1, from / FAN, last / FAN);
         }
         let (lows, highs) = self.level(level);
-        (lowest(&lows[from..=last]), highest(&highs[from..=last]))
+        (&lows[from..=last], &highs[from..=last])
     }
 }
 
