@@ -50,12 +50,31 @@ pub(crate) async fn copy_in(
     sql: &'static str,
     rows: &Rows,
 ) -> Result<(), sqlx::Error> {
-    let sent = limited(async {
+    patient(async {
         let mut copy = conn.copy_in_raw(sql).await?;
         copy.send(rows.bytes.as_slice()).await?;
         copy.finish().await.map(|_| ())
-    });
-    sent.await.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+    })
+    .await
+}
+
+/// Whether row level security is on in one of `tables` for who is connected, where COPY is refused; the owner is let
+/// through.
+pub(crate) async fn is_secured(
+    conn: &mut PgConnection,
+    tables: &[&str],
+) -> Result<bool, sqlx::Error> {
+    const SECURED: &str = "SELECT coalesce(bool_or(row_security_active(of)), true) \
+                           FROM unnest($1::text[]) AS of";
+    patient(sqlx::query_scalar(SECURED).bind(tables).persistent(false).fetch_one(conn)).await
+}
+
+/// A statement is given up as everywhere.
+pub(crate) async fn patient<T>(
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
+    limited(work).await.unwrap_or_else(|| Err(silent()))
 }
 
 /// Stands where a field has its length.

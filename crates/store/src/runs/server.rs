@@ -8,9 +8,9 @@ use sqlx::PgConnection;
 
 use super::columns;
 use super::save::{Lists, MONEY, PERCENT};
-use crate::postgres::copy::{Rows, copy_in};
+use crate::postgres::copy::{Rows, copy_in, is_secured, patient};
 use crate::postgres::value::Numeric;
-use crate::tx::{limited, time_of};
+use crate::tx::time_of;
 
 /// From so many rows on COPY is quicker: it ends in two small messages, and the second one waits some 40 ms for word
 /// that the first one came.
@@ -19,9 +19,8 @@ const MANY: usize = 2_000;
 type TradeOf<'a> = (i32, &'a str, &'a Trade);
 type DayOf<'a> = (i32, &'a DayMark);
 
-/// Whether row level security is on for who is connected: the owner of the tables is let through.
-const SECURED: &str = "SELECT row_security_active('backtest_trades') \
-     OR row_security_active('backtest_equity')";
+/// Where both lists go.
+const TABLES: &[&str] = &["backtest_trades", "backtest_equity"];
 /// A chunk that these trades began is closed before anyone can see it (migrations/ensure/security.sql).
 const PROTECT: &str = "SELECT protect_chunks()";
 
@@ -47,12 +46,6 @@ pub(super) async fn insert(
         many_days(conn, &days).await?;
     }
     patient(sqlx::query(PROTECT).persistent(false).execute(conn)).await.map(|_| ())
-}
-
-/// A statement is given up as everywhere.
-async fn patient<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
-    limited(work).await.unwrap_or_else(|| Err(silent()))
 }
 
 const FEW_TRADES: &str = "INSERT INTO backtest_trades (backtest_id, symbol, side, quantity, \
@@ -127,7 +120,7 @@ const MOVE_TRADES: &str = "INSERT INTO backtest_trades (backtest_id, symbol, sid
      FROM staged_trades ORDER BY place";
 
 async fn many_trades(conn: &mut PgConnection, trades: &[TradeOf<'_>]) -> Result<(), sqlx::Error> {
-    let secured = is_secured(conn).await?;
+    let secured = is_secured(conn, TABLES).await?;
     let mut rows = Rows::default();
     for (place, (id, symbol, trade)) in (0..).zip(trades) {
         if secured {
@@ -141,10 +134,6 @@ async fn many_trades(conn: &mut PgConnection, trades: &[TradeOf<'_>]) -> Result<
     sqlx::raw_sql(STAGE_TRADES).execute(&mut *conn).await?;
     copy_in(conn, COPY_TO_STAGE, &rows).await?;
     patient(sqlx::query(MOVE_TRADES).persistent(false).execute(conn)).await.map(|_| ())
-}
-
-async fn is_secured(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    patient(sqlx::query_scalar(SECURED).persistent(false).fetch_one(conn)).await
 }
 
 fn trade_row(rows: &mut Rows, id: i32, symbol: &str, trade: &Trade) -> Result<(), sqlx::Error> {
@@ -178,7 +167,7 @@ const MOVE_DAYS: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, eq
                          SELECT backtest_id, timestamp, equity, drawdown FROM staged_equity";
 
 async fn many_days(conn: &mut PgConnection, days: &[DayOf<'_>]) -> Result<(), sqlx::Error> {
-    let secured = is_secured(conn).await?;
+    let secured = is_secured(conn, TABLES).await?;
     let mut rows = Rows::default();
     for (id, day) in days {
         rows.int(Some(*id));

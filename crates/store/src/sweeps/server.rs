@@ -1,21 +1,21 @@
 //! A block of variants on its way to a server: large ones by COPY straight into the tables, under ids that are reserved for
 //! them; small ones, and where row level security is on, by a temporary table.
 
+use serde_json::Value;
+use sim::metrics::Metrics;
 use sqlx::postgres::PgConnection;
 
 use super::NewBlock;
 use super::save::{BlockRows, NewVariant, RESULTS, status};
 use crate::error::Error;
-use crate::postgres::copy::{Rows, copy_in};
+use crate::postgres::copy::{Rows, copy_in, is_secured};
 use crate::runs::columns;
 use crate::runs::save::MONEY;
 use crate::tx::{Arg, Conn, Tx};
 
 /// From so many variants on two COPYs straight are quicker than one into a temporary table, since each ends by waiting.
 const MANY: usize = 1_000;
-/// Whether row level security is on for who is connected: the owner of the tables is let through.
-const SECURED: &str = "SELECT (row_security_active('backtests') \
-     OR row_security_active('backtest_results'))::int AS secured";
+const TABLES: &[&str] = &["backtests", "backtest_results"];
 
 /// Writes `variants` with their results.
 pub(super) async fn insert(
@@ -24,17 +24,16 @@ pub(super) async fn insert(
     variants: &[NewVariant],
     now_us: i64,
 ) -> Result<(), Error> {
-    let secured = match tx.row(SECURED, &[]).await? {
-        Some(row) => row.int("secured")? != 0,
-        None => true,
-    };
-    let straight = !secured && variants.len() >= MANY;
     let Conn::Postgres(conn) = &mut tx.conn else { return Ok(()) };
-    let done = match straight {
-        true => copy(conn, rows, variants, now_us).await,
-        false => stage(conn, variants).await,
+    let sent = async {
+        let straight = variants.len() >= MANY && !is_secured(conn, TABLES).await?;
+        match straight {
+            true => copy(conn, rows, variants, now_us).await?,
+            false => stage(conn, variants).await?,
+        }
+        Ok(straight)
     };
-    done.map_err(|source| tx.failed(source))?;
+    let straight = sent.await.map_err(|source| tx.failed(source))?;
     if straight { Ok(()) } else { move_rows(tx, rows, now_us).await }
 }
 
@@ -106,6 +105,13 @@ fn backtest_row(
 fn result_row(sent: &mut Rows, id: i32, variant: &NewVariant) -> Result<(), sqlx::Error> {
     let Ok((m, metrics)) = &variant.outcome else { return Ok(()) };
     sent.int(Some(id));
+    result_fields(sent, m, metrics)?;
+    sent.end();
+    Ok(())
+}
+
+/// Results in the order of both their COPYs.
+fn result_fields(sent: &mut Rows, m: &Metrics, metrics: &Value) -> Result<(), sqlx::Error> {
     for (value, places) in columns::decimals(m) {
         sent.decimal(value, places);
     }
@@ -121,7 +127,6 @@ fn result_row(sent: &mut Rows, id: i32, variant: &NewVariant) -> Result<(), sqlx
     sent.span(m.avg_trade_duration_us);
     sent.decimal(Some(m.final_capital), MONEY);
     sent.json(&metrics.to_string());
-    sent.end();
     Ok(())
 }
 
@@ -133,19 +138,19 @@ fn integer(value: i64) -> Result<i32, sqlx::Error> {
 /// COPY is refused on a table with row level security, so rows go through a temporary table.
 const STAGE: &str = "SET LOCAL client_min_messages = warning; \
      CREATE TEMP TABLE IF NOT EXISTS staged_variants (idx BIGINT, capital NUMERIC, \
-     parameters TEXT, status TEXT, identity TEXT, error TEXT, total_return NUMERIC, \
+     parameters JSONB, status TEXT, identity TEXT, error TEXT, total_return NUMERIC, \
      annual_return NUMERIC, volatility NUMERIC, sharpe_ratio NUMERIC, sortino_ratio NUMERIC, \
      max_drawdown NUMERIC, calmar_ratio NUMERIC, win_rate NUMERIC, profit_factor NUMERIC, \
      avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
-     largest_loss NUMERIC, max_drawdown_duration BIGINT, total_trades BIGINT, \
-     winning_trades BIGINT, losing_trades BIGINT, duration_us BIGINT, final_capital NUMERIC, \
-     metrics TEXT) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
+     largest_loss NUMERIC, max_drawdown_duration INTEGER, total_trades INTEGER, \
+     winning_trades INTEGER, losing_trades INTEGER, avg_trade_duration INTERVAL, \
+     final_capital NUMERIC, metrics JSONB) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
 const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN (FORMAT binary)";
 // Ids are the server's to give: a user's role may not choose them.
 const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
      status, identity, error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, \
      timeframes, data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
-     SELECT idx, capital, parameters::jsonb, status, identity, error, $1, $2, $3, $4, $5, $6, \
+     SELECT idx, capital, parameters, status, identity, error, $1, $2, $3, $4, $5, $6, \
      $7, $8, $9, $10, 100, $11, $11, $11 FROM staged_variants ORDER BY idx";
 // LIMIT makes it look up one by one. Where statistics are older than the sweep, a join would walk through all its
 // variants, and for each of them through all that are staged.
@@ -156,8 +161,8 @@ const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_ret
      SELECT b.id, v.total_return, v.annual_return, v.volatility, v.sharpe_ratio, v.sortino_ratio, \
      v.max_drawdown, v.calmar_ratio, v.win_rate, v.profit_factor, v.avg_trade_return, v.avg_win, \
      v.avg_loss, v.largest_win, v.largest_loss, v.max_drawdown_duration, v.total_trades, \
-     v.winning_trades, v.losing_trades, v.duration_us * INTERVAL '1 microsecond', v.final_capital, \
-     v.metrics::jsonb FROM staged_variants v CROSS JOIN LATERAL \
+     v.winning_trades, v.losing_trades, v.avg_trade_duration, v.final_capital, \
+     v.metrics FROM staged_variants v CROSS JOIN LATERAL \
      (SELECT id FROM backtests WHERE sweep_id = $1 AND variant_idx = v.idx LIMIT 1) b \
      WHERE v.status = 'COMPLETED' ORDER BY v.idx";
 
@@ -167,41 +172,22 @@ async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), s
     for variant in variants {
         sent.long(Some(long(variant.idx)?));
         sent.decimal(Some(variant.capital), MONEY);
-        sent.text(&variant.parameters.to_string());
+        sent.json(&variant.parameters.to_string());
         sent.text(status(variant));
         sent.text(&variant.identity);
-        result_fields(&mut sent, variant);
+        match &variant.outcome {
+            Ok((m, metrics)) => {
+                sent.null();
+                result_fields(&mut sent, m, metrics)?;
+            }
+            Err(error) => {
+                sent.text(error);
+                (0..RESULTS - 1).for_each(|_| sent.null());
+            }
+        }
         sent.end();
     }
     copy_in(conn, COPY_VARIANTS, &sent).await
-}
-
-/// The error, then the results; NULL where there are none.
-fn result_fields(sent: &mut Rows, variant: &NewVariant) {
-    let (m, metrics) = match &variant.outcome {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            sent.text(error);
-            (0..RESULTS - 1).for_each(|_| sent.null());
-            return;
-        }
-    };
-    sent.null();
-    for (value, places) in columns::decimals(m) {
-        sent.decimal(value, places);
-    }
-    let counts = [
-        columns::integer(m.max_drawdown_duration),
-        columns::integer(m.total_trades),
-        columns::integer(m.winning_trades),
-        columns::integer(m.losing_trades),
-        m.avg_trade_duration_us,
-    ];
-    for count in counts {
-        sent.long(count);
-    }
-    sent.decimal(Some(m.final_capital), MONEY);
-    sent.text(&metrics.to_string());
 }
 
 async fn move_rows(tx: &mut Tx, rows: &BlockRows, now_us: i64) -> Result<(), Error> {
