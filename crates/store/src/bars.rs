@@ -50,7 +50,11 @@ const SERIES_OF: &str = "SELECT symbol, timeframe, min(timestamp) AS first, \
 const ENDS_SQLITE: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, \
      (SELECT min(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS first, \
      (SELECT max(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS last";
-const SYMBOLS: &str = "SELECT DISTINCT symbol FROM market_data ORDER BY symbol";
+/// From each symbol to the next by the key, where a DISTINCT would read every bar.
+const SYMBOLS: &str = "WITH RECURSIVE names(symbol) AS (SELECT min(symbol) FROM market_data UNION ALL \
+     SELECT (SELECT min(m.symbol) FROM market_data m WHERE m.symbol > names.symbol) FROM names \
+     WHERE names.symbol IS NOT NULL) \
+     SELECT symbol FROM names WHERE symbol IS NOT NULL ORDER BY symbol";
 const GAPS_SQLITE: &str = "SELECT count(*) AS gaps FROM (SELECT timestamp - lag(timestamp) OVER \
                            (ORDER BY timestamp) AS step FROM market_data \
                            WHERE symbol = $1 AND timeframe = $2) WHERE step > $3";
@@ -196,6 +200,7 @@ pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Erro
     Ok(held)
 }
 
+/// Every symbol that has bars, in order.
 pub(crate) async fn symbols(tx: &mut Tx) -> Result<Vec<String>, Error> {
     tx.rows(SYMBOLS, &[]).await?.iter().map(|row| row.text("symbol")).collect()
 }

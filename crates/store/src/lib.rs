@@ -164,6 +164,14 @@ impl Store {
         bars::held(self).await
     }
 
+    /// Every symbol that has bars, in order: soon told, for no bar is counted.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn symbols(&self) -> Result<Vec<String>, Error> {
+        bars::symbols(&mut self.begin_tx(Mode::Read, "reading which symbols are held").await?).await
+    }
+
     /// Loads the bars of one symbol, put together from a finer timeframe where the one asked for is not stored.
     ///
     /// # Errors

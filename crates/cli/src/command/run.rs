@@ -1,6 +1,5 @@
 //! `backtest run`: one strategy, once, through the five hops, and the result kept as rows.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,15 +160,14 @@ pub(crate) fn ask_of(
 
 /// The strategy's first symbol when it is held, else the only one that is.
 pub(crate) async fn symbol(store: &Store, definition: &Definition) -> Result<String, Fail> {
-    let held: BTreeSet<String> = store.held().await?.into_iter().map(|h| h.symbol).collect();
+    let held = store.symbols().await?;
     let wished = definition.symbols.iter().find(|s| held.contains(*s));
     if let Some(symbol) = wished {
         return Ok(symbol.clone());
     }
-    if held.len() == 1 {
-        let only = held.into_iter().next().unwrap_or_default();
+    if let [only] = &held[..] {
         talk::say(format!("no --symbol given: taking `{only}`, the only one held"));
-        return Ok(only);
+        return Ok(only.clone());
     }
     if held.is_empty() {
         return Err(Fail::data(format!("`{}` holds no bars", store.place()))

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use store::sweeps::{Owner, SweepRow};
 use store::{Loaded, Store};
+use tokio::sync::Notify;
 
 use crate::args::Global;
 use crate::args::sweep::{Command, Judge as JudgeArgs, Sweep, Work};
@@ -58,7 +59,7 @@ pub(crate) async fn sweep(global: &Global, store: &Store, args: Sweep) -> Result
 
 /// The sweep of an id.
 async fn row(store: &Store, id: i64) -> Result<SweepRow, Fail> {
-    store.sweep(id).await?.ok_or_else(|| {
+    judge::read(store, || store.sweep(id)).await?.ok_or_else(|| {
         Fail::data(format!("`{}` keeps no sweep {id}", store.place()))
             .hint("`backtest sweep list` shows the ids")
     })
@@ -101,6 +102,7 @@ async fn go(
         stages: Mutex::default(),
         held: Mutex::new(held),
         in_flight: AtomicUsize::new(0),
+        saved: Notify::new(),
         stop: AtomicBool::new(false),
         drop_now: AtomicBool::new(false),
     });

@@ -1,13 +1,14 @@
 //! What is best: an objective and a condition over metrics, on variants just made and on rows read back.
 //! Nothing is printed, and no metric is made here.
 
+use std::future::Future;
 use std::sync::atomic::AtomicBool;
 
 use rust_decimal::Decimal;
 use sim::exact;
 use sim::metrics::Metrics;
-use store::Store;
 use store::sweeps::{Score, VariantRow};
+use store::{Error, Store};
 
 use super::work::patiently;
 use crate::command::metric::{OverMetrics, seconds};
@@ -91,15 +92,23 @@ impl Judge {
     }
 }
 
+/// Asks the database, again while it is away.
+pub(super) async fn read<T, F: Future<Output = Result<T, Error>>>(
+    store: &Store,
+    ask: impl Fn() -> F,
+) -> Result<T, Fail> {
+    patiently(store, &AtomicBool::new(false), ask).await
+}
+
 /// Shows every variant of a sweep to `see`, by index, a page of rows at a time, until it fails.
 pub(crate) async fn pages(
     store: &Store,
     sweep: i64,
     mut see: impl FnMut(Vec<VariantRow>) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
-    let (mut from, never) = (0, AtomicBool::new(false));
+    let mut from = 0;
     loop {
-        let rows = patiently(store, &never, || store.variants(sweep, from, PAGE)).await?;
+        let rows = read(store, || store.variants(sweep, from, PAGE)).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         from = last.idx + 1;
         see(rows)?;
@@ -121,10 +130,10 @@ pub(crate) async fn each_judged(
     judge: &Judge,
     mut see: impl FnMut(Judged),
 ) -> Result<(), Fail> {
-    let (mut from, never) = (0, AtomicBool::new(false));
+    let mut from = 0;
     loop {
         let page = || store.scores(sweep, judge.mentioned(), from, PAGE);
-        let scores = patiently(store, &never, page).await?;
+        let scores = read(store, page).await?;
         let Some(last) = scores.last() else { return Ok(()) };
         from = last.idx + 1;
         for score in scores {
@@ -173,7 +182,7 @@ pub(crate) async fn best_rows(
     let mut rows = Vec::new();
     for judged in best(store, sweep, judge, most, fits).await? {
         // One that was deleted meanwhile is passed over.
-        let row = store.variants(sweep, judged.idx, 1).await?.pop();
+        let row = read(store, || store.variants(sweep, judged.idx, 1)).await?.pop();
         rows.extend(row.filter(|row| row.id == judged.id).map(|row| (judged.value, row)));
     }
     Ok(rows)

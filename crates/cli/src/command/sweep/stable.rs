@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::Store;
 use store::sweeps::VariantRow;
 
-use super::judge::Judge;
+use super::judge::{Judge, read};
 use super::plan::Plan;
 use crate::fail::Fail;
 
@@ -32,7 +32,7 @@ pub(super) async fn around(
     let mut values: BTreeMap<u64, f64> = BTreeMap::new();
     for &idx in &wanted {
         // One at a time: a few for each of the few that are shown, whatever the size of the sweep.
-        let scores = store.scores(sweep, judge.mentioned(), idx, 1).await?;
+        let scores = read(store, || store.scores(sweep, judge.mentioned(), idx, 1)).await?;
         let found = scores.first().filter(|score| score.idx == idx);
         values.extend(found.and_then(|score| judge.of_score(score)).map(|value| (idx, value)));
     }

@@ -13,7 +13,7 @@ use sim::sweep::{Options, Outcome, Variant};
 use store::progress::Silent;
 use store::sweeps::{BlockRows, Claim, NewVariant, Owner, SweepRow};
 use store::{Error, Loaded, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::judge::Judge;
 use super::plan::Plan;
@@ -57,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) held: Mutex<BTreeMap<usize, Arc<Loaded>>>,
     /// Blocks that were taken and are not saved yet.
     pub(crate) in_flight: AtomicUsize,
+    /// A block of this worker was saved.
+    pub(crate) saved: Notify,
     /// No more blocks are taken.
     pub(crate) stop: AtomicBool,
     /// The block at hand is dropped too.
@@ -160,7 +162,10 @@ impl Worker {
                 return Ok(if cancelled { Ended::Stopped } else { Ended::Done });
             }
             // The rest is in flight here, or another worker has it: it ends, or its lease does.
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = self.saved.notified() => continue,
+                () = tokio::time::sleep(LOOK) => {}
+            }
             // A claim whose answer was lost with its connection may stand: ours by name, and nobody works on it.
             if self.in_flight.load(Ordering::Relaxed) == 0 {
                 self.patiently(|| self.store.release_blocks(id, &self.owner)).await?;
@@ -196,6 +201,7 @@ impl Worker {
             let begun = Instant::now();
             self.patiently(|| self.store.save_block(&rows, &self.owner)).await?;
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.saved.notify_one();
             self.spent(|stages| &mut stages.write, begun);
             self.progress.saved(rows.variants.len() as u64);
         }
