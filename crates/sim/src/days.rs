@@ -9,6 +9,7 @@ use crate::fill;
 use crate::order::{Side, Trade};
 use crate::rules::Rules;
 use crate::run::DayMark;
+use crate::simd;
 
 /// Equity and drawdown at the last bar of each UTC day, as [`crate::run`] marks them, of a run on `bars` under `rules`
 /// that made `trades` (in order of their exits, an open one last).
@@ -36,9 +37,9 @@ pub fn days(bars: &Bars, rules: &Rules, trades: &[Trade]) -> Vec<DayMark> {
             // Over these bars equity moves with the close alone.
             let closes = &bars.close()[next..end];
             let marked = |close: i64| held.map_or(cash, |lot| cash + lot.open_e8(close));
-            let extremes = [closes.iter().min(), closes.iter().max()];
-            peak =
-                extremes.into_iter().flatten().fold(peak, |peak, &close| peak.max(marked(close)));
+            let (least, greatest) = simd::extremes(closes);
+            let is_short = held.is_some_and(|lot| lot.side == Side::Short);
+            peak = peak.max(marked(if is_short { least } else { greatest }));
             equity = closes.last().map_or(equity, |&close| marked(close));
             next = end;
         }

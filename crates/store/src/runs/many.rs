@@ -2,16 +2,14 @@
 
 use std::sync::LazyLock;
 
-use rust_decimal::Decimal;
 use sim::DayMark;
 use sim::order::Trade;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction, error::BoxDynError};
+use sqlx::{Arguments, Sqlite, Transaction, error::BoxDynError};
 
 use super::columns;
 use super::save::{Lists, MONEY, PERCENT};
-use crate::sqlite::many::{ROWS, chunks, places};
-use crate::tx::decimal_text;
+use crate::sqlite::many::{ROWS, Texts, places, write};
 
 /// Values of a trade and of a day.
 const TRADE: usize = 12;
@@ -45,38 +43,30 @@ pub(super) async fn insert(
     // Rows of all of them together, so that few are left over for statements of one row.
     let trades =
         lists.iter().flat_map(|of| of.trades.iter().map(|trade| (of.id, of.symbol, trade)));
-    for chunk in chunks(&trades.collect::<Vec<_>>()) {
-        let sql = if chunk.len() == ROWS { &TRADES_MANY } else { &TRADES_ONE };
-        let bound = trade_arguments(chunk).map_err(sqlx::Error::Encode)?;
-        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
-    }
+    write(tx, &trades.collect::<Vec<_>>(), [&TRADES_MANY, &TRADES_ONE], trade_arguments).await?;
     let days = lists.iter().flat_map(|of| of.daily.iter().map(|day| (of.id, day)));
-    for chunk in chunks(&days.collect::<Vec<_>>()) {
-        let sql = if chunk.len() == ROWS { &DAYS_MANY } else { &DAYS_ONE };
-        let bound = day_arguments(chunk).map_err(sqlx::Error::Encode)?;
-        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
-    }
-    Ok(())
+    write(tx, &days.collect::<Vec<_>>(), [&DAYS_MANY, &DAYS_ONE], day_arguments).await
 }
 
 fn trade_arguments(trades: &[(i64, &str, &Trade)]) -> Result<SqliteArguments, BoxDynError> {
     let mut bound = SqliteArguments::default();
     bound.reserve(TRADE * trades.len(), 0);
-    let money = |value: Option<Decimal>| value.map(|v| decimal_text(v, MONEY));
+    let mut texts = Texts::default();
     for &(id, symbol, trade) in trades {
         let exit = trade.exit.as_ref();
         bound.add(id)?;
-        bound.add(symbol)?;
-        bound.add(trade.side.to_string())?;
-        bound.add(money(Some(trade.quantity)))?;
-        bound.add(money(Some(trade.entry_price)))?;
-        bound.add(money(exit.map(|e| e.price)))?;
+        bound.add(texts.word(symbol))?;
+        bound.add(texts.word(&trade.side.to_string()))?;
+        bound.add(texts.decimal(trade.quantity, MONEY)?)?;
+        bound.add(texts.decimal(trade.entry_price, MONEY)?)?;
+        bound.add(exit.map(|e| texts.decimal(e.price, MONEY)).transpose()?)?;
         bound.add(trade.entry_time_us)?;
         bound.add(exit.map(|e| e.time_us))?;
-        bound.add(money(exit.map(|e| e.pnl)))?;
-        bound.add(columns::pnl_percentage(trade).map(|v| decimal_text(v, PERCENT)))?;
-        bound.add(money(Some(trade.commission)))?;
-        bound.add(trade.strategy_signal())?;
+        bound.add(exit.map(|e| texts.decimal(e.pnl, MONEY)).transpose()?)?;
+        let percent = columns::pnl_percentage(trade);
+        bound.add(percent.map(|v| texts.decimal(v, PERCENT)).transpose()?)?;
+        bound.add(texts.decimal(trade.commission, MONEY)?)?;
+        bound.add(texts.word(&trade.strategy_signal()))?;
     }
     Ok(bound)
 }
@@ -84,11 +74,13 @@ fn trade_arguments(trades: &[(i64, &str, &Trade)]) -> Result<SqliteArguments, Bo
 fn day_arguments(daily: &[(i64, &DayMark)]) -> Result<SqliteArguments, BoxDynError> {
     let mut bound = SqliteArguments::default();
     bound.reserve(DAY * daily.len(), 0);
+    let mut texts = Texts::default();
     for &(id, day) in daily {
         bound.add(id)?;
         bound.add(day.time_us)?;
-        bound.add(decimal_text(day.equity, MONEY))?;
-        bound.add(columns::drawdown(day.drawdown).map(|v| decimal_text(v, PERCENT)))?;
+        bound.add(texts.decimal(day.equity, MONEY)?)?;
+        let drawdown = columns::drawdown(day.drawdown);
+        bound.add(drawdown.map(|v| texts.decimal(v, PERCENT)).transpose()?)?;
     }
     Ok(bound)
 }

@@ -7,14 +7,14 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use sim::metrics::Metrics;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Sqlite, Transaction};
+use sqlx::{Arguments, Sqlite, Transaction};
 
 use crate::Store;
 use crate::error::Error;
 use crate::runs::columns::{self, DECIMALS};
 use crate::runs::save::{Lists, MONEY, add_lists, clear_lists};
-use crate::sqlite::many::{ROWS, chunks, places};
-use crate::tx::{Arg, Conn, Mode, Tx, decimal_text};
+use crate::sqlite::many::{self, ROWS, Texts, places};
+use crate::tx::{Arg, Conn, Mode, Tx};
 
 use super::{Owner, server, whole};
 
@@ -208,19 +208,11 @@ async fn insert(
         "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'backtests'), 0)";
     let last: i64 = sqlx::query_scalar(LAST).fetch_one(&mut **tx).await?;
     let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(variants).collect();
-    for chunk in chunks(&numbered) {
-        let sql = if chunk.len() == ROWS { &BACKTESTS_MANY } else { &BACKTESTS_ONE };
-        let bound = backtest_arguments(rows, now_us, chunk).map_err(sqlx::Error::Encode)?;
-        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
-    }
+    let arguments = |chunk: &[_]| backtest_arguments(rows, now_us, chunk);
+    many::write(tx, &numbered, [&BACKTESTS_MANY, &BACKTESTS_ONE], arguments).await?;
     let completed: Vec<(i64, &NewVariant)> =
         numbered.into_iter().filter(|(_, v)| v.outcome.is_ok()).collect();
-    for chunk in chunks(&completed) {
-        let sql = if chunk.len() == ROWS { &RESULTS_MANY } else { &RESULTS_ONE };
-        let bound = result_arguments(chunk).map_err(sqlx::Error::Encode)?;
-        sqlx::query_with(AssertSqlSafe(sql.as_str()), bound).execute(&mut **tx).await?;
-    }
-    Ok(())
+    many::write(tx, &completed, [&RESULTS_MANY, &RESULTS_ONE], result_arguments).await
 }
 
 fn backtest_arguments(
@@ -230,12 +222,13 @@ fn backtest_arguments(
 ) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
     let mut bound = SqliteArguments::default();
     bound.reserve(11 + OWN * chunk.len(), 0);
+    let mut texts = Texts::default();
     for (id, variant) in chunk {
         bound.add(id)?;
         bound.add(whole(variant.idx))?;
-        bound.add(decimal_text(variant.capital, MONEY))?;
+        bound.add(texts.decimal(variant.capital, MONEY)?)?;
         bound.add(variant.parameters.to_string())?;
-        bound.add(status(variant))?;
+        bound.add(texts.word(status(variant)))?;
         bound.add(variant.identity.as_str())?;
         bound.add(variant.outcome.as_ref().err().map(String::as_str))?;
     }
@@ -258,18 +251,19 @@ fn result_arguments(
 ) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
     let mut bound = SqliteArguments::default();
     bound.reserve(RESULTS * chunk.len(), 0);
+    let mut texts = Texts::default();
     for (id, variant) in chunk {
         let Ok((m, metrics)) = &variant.outcome else { continue };
         bound.add(id)?;
         for (value, places) in columns::decimals(m) {
-            bound.add(value.map(|v| decimal_text(v, places)))?;
+            bound.add(value.map(|v| texts.decimal(v, places)).transpose()?)?;
         }
         bound.add(columns::integer(m.max_drawdown_duration))?;
         bound.add(columns::integer(m.total_trades))?;
         bound.add(columns::integer(m.winning_trades))?;
         bound.add(columns::integer(m.losing_trades))?;
         bound.add(m.avg_trade_duration_us.map(|us| us as f64 / 1e6))?;
-        bound.add(decimal_text(m.final_capital, MONEY))?;
+        bound.add(texts.decimal(m.final_capital, MONEY)?)?;
         bound.add(metrics.to_string())?;
     }
     Ok(bound)
