@@ -1,9 +1,9 @@
 //! What a run says of itself: its metrics as JSON at full precision, and as the block that a person reads.
 //! Nothing is computed here that a stored row would not hold.
 
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use sim::Run;
-use sim::metrics::Metrics;
 use sim::order::RejectReason;
 use sim::rules::Rules;
 use sim::sweep::Outcome;
@@ -13,68 +13,75 @@ use crate::table::{count, money, number, signed, sparkline};
 use crate::verdict;
 use crate::when;
 
+/// Values by their names.
+type Named = Vec<(&'static str, Value)>;
+
 /// Metrics at 12 significant digits, with the conventions that they were computed under.
 pub(crate) fn metrics_json(run: &Run, rules: &Rules, loaded: &Loaded) -> Value {
-    let mut all = named(&run.metrics);
-    let n_bars = run.equity.len();
-    let mut put = |key: &str, value: Value| all.insert(key.to_owned(), value);
-    put("exposure", digits(share(run.bars_held, n_bars)));
-    put("buy_and_hold_return", digits(Some(run.buy_and_hold)));
-    put("fees_paid", json!(run.fees.normalize().to_string()));
-    put("open_pnl", json!(run.open_pnl.normalize().to_string()));
-    put("open_trades", json!(run.trades.iter().filter(|t| t.exit.is_none()).count()));
-    put("rejections", rejections(run));
-    put("ambiguous_bars", json!(run.ambiguous_bars));
-    put("bars", json!(n_bars));
-    put("data", data(loaded));
-    put("conventions", conventions(rules));
-    Value::Object(all)
+    let mut all = named(&Outcome::from(run), run.equity.len());
+    all.push(("data", data(loaded)));
+    all.push(("conventions", conventions(rules)));
+    object(all)
 }
 
 /// The same of a variant; what all variants of a sweep share stands in the sweep.
 pub(crate) fn outcome_json(outcome: &Outcome, n_bars: usize) -> Value {
-    let mut all = named(&outcome.metrics);
-    let mut put = |key: &str, value: Value| all.insert(key.to_owned(), value);
-    put("exposure", digits(share(outcome.bars_held, n_bars)));
-    put("buy_and_hold_return", digits(Some(outcome.buy_and_hold)));
-    put("fees_paid", json!(outcome.fees.normalize().to_string()));
-    put("open_pnl", json!(outcome.open_pnl.normalize().to_string()));
-    put("open_trades", json!(outcome.open_trades));
-    let counted = RejectReason::ALL.iter().zip(outcome.rejections).filter(|&(_, n)| n > 0);
-    put("rejections", counted.map(|(r, n)| (r.word().to_owned(), json!(n))).collect());
-    put("ambiguous_bars", json!(outcome.ambiguous_bars));
-    put("bars", json!(n_bars));
-    Value::Object(all)
+    object(named(outcome, n_bars))
 }
 
-/// The columns of `backtest_results` by name, undefined as null.
-fn named(m: &Metrics) -> Map<String, Value> {
-    let ratios = [
-        ("total_return", m.total_return),
-        ("annual_return", m.annual_return),
-        ("volatility", m.volatility),
-        ("sharpe_ratio", m.sharpe_ratio),
-        ("sortino_ratio", m.sortino_ratio),
-        ("max_drawdown", m.max_drawdown),
-        ("calmar_ratio", m.calmar_ratio),
-        ("win_rate", m.win_rate),
-        ("profit_factor", m.profit_factor),
-        ("avg_trade_return", m.avg_trade_return),
-        ("avg_win", m.avg_win),
-        ("avg_loss", m.avg_loss),
-        ("largest_win", m.largest_win),
-        ("largest_loss", m.largest_loss),
-    ];
-    let mut all: Map<String, Value> =
-        ratios.into_iter().map(|(name, value)| (name.to_owned(), digits(value))).collect();
-    all.insert("max_drawdown_duration".to_owned(), json!(m.max_drawdown_duration));
-    all.insert("total_trades".to_owned(), json!(m.total_trades));
-    all.insert("winning_trades".to_owned(), json!(m.winning_trades));
-    all.insert("losing_trades".to_owned(), json!(m.losing_trades));
-    let seconds = m.avg_trade_duration_us.map(|us| us as f64 / 1e6);
-    all.insert("avg_trade_duration".to_owned(), digits(seconds));
-    all.insert("final_capital".to_owned(), json!(m.final_capital.normalize().to_string()));
-    all
+/// The text of [`outcome_json`], made without a map: a sweep makes one for every variant.
+pub(crate) fn outcome_text(outcome: &Outcome, n_bars: usize) -> String {
+    let mut all = named(outcome, n_bars);
+    all.sort_unstable_by_key(|(name, _)| *name);
+    let mut text = String::with_capacity(1_024);
+    for (name, value) in all {
+        text.push_str(if text.is_empty() { "{\"" } else { ",\"" });
+        text.push_str(name);
+        text.push_str("\":");
+        text.push_str(&value.to_string());
+    }
+    text + "}"
+}
+
+fn object(all: Named) -> Value {
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The columns of `backtest_results`, undefined as null, and what has no column.
+fn named(outcome: &Outcome, n_bars: usize) -> Named {
+    let m = &outcome.metrics;
+    let plain = |of: Decimal| json!(of.normalize().to_string());
+    let counted = RejectReason::ALL.iter().zip(outcome.rejections).filter(|&(_, n)| n > 0);
+    vec![
+        ("total_return", digits(m.total_return)),
+        ("annual_return", digits(m.annual_return)),
+        ("volatility", digits(m.volatility)),
+        ("sharpe_ratio", digits(m.sharpe_ratio)),
+        ("sortino_ratio", digits(m.sortino_ratio)),
+        ("max_drawdown", digits(m.max_drawdown)),
+        ("calmar_ratio", digits(m.calmar_ratio)),
+        ("win_rate", digits(m.win_rate)),
+        ("profit_factor", digits(m.profit_factor)),
+        ("avg_trade_return", digits(m.avg_trade_return)),
+        ("avg_win", digits(m.avg_win)),
+        ("avg_loss", digits(m.avg_loss)),
+        ("largest_win", digits(m.largest_win)),
+        ("largest_loss", digits(m.largest_loss)),
+        ("max_drawdown_duration", json!(m.max_drawdown_duration)),
+        ("total_trades", json!(m.total_trades)),
+        ("winning_trades", json!(m.winning_trades)),
+        ("losing_trades", json!(m.losing_trades)),
+        ("avg_trade_duration", digits(m.avg_trade_duration_us.map(|us| us as f64 / 1e6))),
+        ("final_capital", plain(m.final_capital)),
+        ("exposure", digits(share(outcome.bars_held, n_bars))),
+        ("buy_and_hold_return", digits(Some(outcome.buy_and_hold))),
+        ("fees_paid", plain(outcome.fees)),
+        ("open_pnl", plain(outcome.open_pnl)),
+        ("open_trades", json!(outcome.open_trades)),
+        ("rejections", counted.map(|(r, n)| (r.word().to_owned(), json!(n))).collect()),
+        ("ambiguous_bars", json!(outcome.ambiguous_bars)),
+        ("bars", json!(n_bars)),
+    ]
 }
 
 /// A double at 12 significant digits: the last few of 17 are the noise of a platform's library.
@@ -86,13 +93,6 @@ pub(crate) fn digits(value: Option<f64>) -> Value {
 
 fn share(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| 100.0 * part as f64 / whole as f64)
-}
-
-fn rejections(run: &Run) -> Value {
-    let number = |reason| run.rejections.iter().filter(|r| r.reason == reason).count();
-    let counted = RejectReason::ALL.iter().map(|&reason| (reason.word(), number(reason)));
-    let some = counted.filter(|&(_, n)| n > 0);
-    Value::Object(some.map(|(word, n)| (word.to_owned(), json!(n))).collect())
 }
 
 fn data(loaded: &Loaded) -> Value {
@@ -268,4 +268,29 @@ fn remarks(heading: &Heading, metrics: &Value) -> Vec<String> {
         return remarks;
     }
     std::iter::once(String::new()).chain(remarks.into_iter().map(|r| format!("  - {r}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sim::metrics::Metrics;
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_variant_is_that_of_its_values() {
+        let mut outcome = Outcome {
+            metrics: Metrics { sharpe_ratio: Some(-1.0 / 3.0), ..Metrics::default() },
+            rejections: [0; RejectReason::ALL.len()],
+            ambiguous_bars: 3,
+            bars_held: 5,
+            fees: Decimal::new(1_250, 2),
+            open_pnl: Decimal::ZERO,
+            buy_and_hold: 7.5,
+            open_trades: 1,
+        };
+        for refused in [0, 2] {
+            outcome.rejections[0] = refused;
+            assert_eq!(outcome_text(&outcome, 10), outcome_json(&outcome, 10).to_string());
+        }
+    }
 }

@@ -22,14 +22,14 @@ use super::{Owner, server, whole};
 #[derive(Clone, Debug)]
 pub struct NewVariant {
     pub idx: u64,
-    /// What differs from variant to variant, by name.
-    pub parameters: Value,
+    /// What differs from variant to variant, by name; the text of a JSON object.
+    pub parameters: String,
     /// Hash of strategy, parameters, rules, data, range and engine version.
     pub identity: String,
     /// Quote units.
     pub capital: Decimal,
-    /// Metrics, with them at full precision; or why it has none.
-    pub outcome: Result<(Box<Metrics>, Value), String>,
+    /// Metrics, with the text of a JSON object of them at full precision; or why it has none.
+    pub outcome: Result<(Box<Metrics>, String), String>,
 }
 
 /// A block of variants on one series of bars. Times are microseconds UTC.
@@ -227,7 +227,7 @@ fn backtest_arguments(
         bound.add(id)?;
         bound.add(whole(variant.idx))?;
         bound.add(texts.decimal(variant.capital, MONEY)?)?;
-        bound.add(variant.parameters.to_string())?;
+        bound.add(variant.parameters.as_str())?;
         bound.add(texts.word(status(variant)))?;
         bound.add(variant.identity.as_str())?;
         bound.add(variant.outcome.as_ref().err().map(String::as_str))?;
@@ -264,7 +264,7 @@ fn result_arguments(
         bound.add(columns::integer(m.losing_trades))?;
         bound.add(m.avg_trade_duration_us.map(|us| us as f64 / 1e6))?;
         bound.add(texts.decimal(m.final_capital, MONEY)?)?;
-        bound.add(metrics.to_string())?;
+        bound.add(metrics.as_str())?;
     }
     Ok(bound)
 }

@@ -1,7 +1,6 @@
 //! A block of variants on its way to a server: large ones by COPY straight into the tables, under ids that are reserved for
 //! them; small ones, and where row level security is on, by a temporary table.
 
-use serde_json::Value;
 use sim::metrics::Metrics;
 use sqlx::postgres::PgConnection;
 
@@ -78,7 +77,7 @@ fn backtest_row(
     sent.int(Some(id));
     sent.long(Some(long(variant.idx)?));
     sent.decimal(Some(variant.capital), MONEY);
-    sent.json(&variant.parameters.to_string());
+    sent.json(&variant.parameters);
     sent.text(status(variant));
     sent.text(&variant.identity);
     match &variant.outcome {
@@ -111,7 +110,7 @@ fn result_row(sent: &mut Rows, id: i32, variant: &NewVariant) -> Result<(), sqlx
 }
 
 /// Results in the order of both their COPYs.
-fn result_fields(sent: &mut Rows, m: &Metrics, metrics: &Value) -> Result<(), sqlx::Error> {
+fn result_fields(sent: &mut Rows, m: &Metrics, metrics: &str) -> Result<(), sqlx::Error> {
     for (value, places) in columns::decimals(m) {
         sent.decimal(value, places);
     }
@@ -126,7 +125,7 @@ fn result_fields(sent: &mut Rows, m: &Metrics, metrics: &Value) -> Result<(), sq
     }
     sent.span(m.avg_trade_duration_us);
     sent.decimal(Some(m.final_capital), MONEY);
-    sent.json(&metrics.to_string());
+    sent.json(metrics);
     Ok(())
 }
 
@@ -172,7 +171,7 @@ async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), s
     for variant in variants {
         sent.long(Some(long(variant.idx)?));
         sent.decimal(Some(variant.capital), MONEY);
-        sent.json(&variant.parameters.to_string());
+        sent.json(&variant.parameters);
         sent.text(status(variant));
         sent.text(&variant.identity);
         match &variant.outcome {

@@ -309,12 +309,12 @@ impl Worker {
             point.map(|(axis, value)| (axis.name.clone(), number(value))).collect();
         NewVariant {
             idx,
-            parameters: Value::Object(parameters),
+            parameters: Value::Object(parameters).to_string(),
             identity: identity.hash(),
             capital: variant.rules.capital,
             outcome: outcome.map(|outcome| {
-                let json = report::outcome_json(&outcome, n_bars);
-                (Box::new(outcome.metrics), json)
+                let text = report::outcome_text(&outcome, n_bars);
+                (Box::new(outcome.metrics), text)
             }),
         }
     }
