@@ -18,13 +18,16 @@ const END: Duration = Duration::from_secs(60);
 /// Runs `backtest` with `url` and expects it to fail with the database's exit code, saying all of `says` and a hint.
 fn fails(shell: &Shell, url: &str, line: &str, says: &[&str]) {
     let begun = Instant::now();
-    let output = run(shell, url, line);
+    is_told(line, &run(shell, url, line), says);
+    assert!(begun.elapsed() < END, "`{line}` took {:?}", begun.elapsed());
+}
+
+fn is_told(line: &str, output: &Output, says: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(4), "`{line}`: {text}");
     for part in says.iter().chain(&["error: ", "\nhint: "]) {
         assert!(text.contains(part), "`{line}` does not say `{part}`:\n{text}");
     }
-    assert!(begun.elapsed() < END, "`{line}` took {:?}", begun.elapsed());
 }
 
 fn run(shell: &Shell, url: &str, line: &str) -> Output {
@@ -95,8 +98,16 @@ fn a_server_that_says_nothing_is_given_up() {
     drop(listener);
 }
 
-/// A way to `to` that is cut once `bytes` have come from the server, or gone to it; then it lets everything pass.
-fn proxy(to: &str, bytes: i64, from_server: bool) -> String {
+/// What becomes of a connection by a [`proxy`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Cut,
+    /// It stays, and nothing comes through any more.
+    Silence,
+}
+
+/// A way to `to` with a fault once `bytes` have come from the server, or gone to it; then it lets everything pass.
+fn proxy(to: &str, bytes: i64, from_server: bool, fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("bound").to_string();
     let (to, left) = (to.to_owned(), Arc::new(AtomicI64::new(bytes)));
@@ -118,6 +129,10 @@ fn proxy(to: &str, bytes: i64, from_server: bool) -> String {
                         if counts
                             && (1..=n_bytes).contains(&left.fetch_sub(n_bytes, Ordering::Relaxed))
                         {
+                            while fault == Fault::Silence
+                                && reader.read(&mut buffer).is_ok_and(|n| n > 0)
+                            {
+                            }
                             break;
                         }
                         if writer.write_all(&buffer[..n]).is_err() {
@@ -141,17 +156,41 @@ fn address(url: &str) -> String {
 fn a_connection_that_breaks_halfway_leaves_nothing_half_written() {
     for (backend, shell) in servers(30_000) {
         let to = address(&backend.url);
-        let cut = with(&backend.url, None, Some(&proxy(&to, 1_000_000, false)));
+        let cut = with(&backend.url, None, Some(&proxy(&to, 1_000_000, false, Fault::Cut)));
         fails(&shell, &cut, "import X-1m.csv", &["writing bars in `postgres://"]);
         assert_eq!(bars(&backend.url), 0, "{}", backend.name);
         // The way is whole again.
         good(&shell, &cut, "import X-1m.csv");
         assert_eq!(bars(&backend.url), 30_000);
-        let cut = with(&backend.url, None, Some(&proxy(&to, 500_000, true)));
+        let cut = with(&backend.url, None, Some(&proxy(&to, 500_000, true, Fault::Cut)));
         let run = "run sma_cross --symbol X --timeframe 1m --warmup 0";
         fails(&shell, &cut, run, &["loading bars in `postgres://"]);
         assert_eq!(psql(&backend.url, "SELECT count(*) FROM backtests"), "0");
         good(&shell, &cut, run);
+    }
+}
+
+/// A network that swallows everything from some byte on, without a word: in the middle of what is written, and of what is
+/// read.
+#[test]
+fn a_server_that_falls_silent_halfway_is_given_up() {
+    for (backend, shell) in servers(30_000) {
+        let to = address(&backend.url);
+        let given_up = |line: &str, bytes: i64, from_server: bool, what: &str| {
+            let way = proxy(&to, bytes, from_server, Fault::Silence);
+            let mut command = shell.command(line.split(' '));
+            command.env("DATABASE_URL", with(&backend.url, None, Some(&way)));
+            command.env("BACKTEST_NO_CACHE", "1").env("BACKTEST_STATEMENT_LIMIT", "2");
+            let output = command.output().expect("the binary that was just built starts");
+            let says = [what, "did not answer within 2 s", "BACKTEST_STATEMENT_LIMIT"];
+            is_told(line, &output, &says);
+        };
+        given_up("import X-1m.csv", 1_000_000, false, "writing bars in `postgres://");
+        assert_eq!(bars(&backend.url), 0, "{}", backend.name);
+        good(&shell, &backend.url, "import X-1m.csv");
+        let run = "run sma_cross --symbol X --timeframe 1m --warmup 0";
+        given_up(run, 500_000, true, "loading bars in `postgres://");
+        assert_eq!(psql(&backend.url, "SELECT count(*) FROM backtests"), "0");
     }
 }
 

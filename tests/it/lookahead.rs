@@ -32,7 +32,7 @@ fn bars() -> Bars {
         columns.close.push(close * half);
         volumes.push(Some(i128::from(random(1_000)) * i128::from(half)));
     }
-    columns.extra.insert(Column::Volume, volumes);
+    columns.extra.insert(Column::Volume, volumes.into_iter().collect());
     Bars::new("T", "1h".parse().expect("known"), N_WARMUP, columns).expect("good bars")
 }
 

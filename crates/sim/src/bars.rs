@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use crate::exact;
 use crate::timeframe::{self, Timeframe};
+use crate::units::Units;
 
 /// Most bars that one simulation takes (a hundred years of minutes are 52.6 million).
 pub const MAX_BARS: usize = 100_000_000;
@@ -116,7 +117,7 @@ pub struct Columns {
     pub low: Vec<i64>,
     pub close: Vec<i64>,
     /// Volumes and counts in units of 1e-8 (`None` where the data have none), only those asked for.
-    pub extra: BTreeMap<Column, Vec<Option<i128>>>,
+    pub extra: BTreeMap<Column, Units>,
 }
 
 /// Bars of one symbol and timeframe, ascending in time, all checked. Prices are integers of 1e-8.
@@ -239,8 +240,8 @@ impl Bars {
 
     /// A volume or count column in units of 1e-8, when it was loaded.
     #[must_use]
-    pub fn extra(&self, column: Column) -> Option<&[Option<i128>]> {
-        self.columns.extra.get(&column).map(Vec::as_slice)
+    pub fn extra(&self, column: Column) -> Option<&Units> {
+        self.columns.extra.get(&column)
     }
 
     /// The first `n_bars` of these bars, as if the rest had not happened yet.
@@ -271,8 +272,11 @@ impl Bars {
     pub(crate) fn columns_of(&self, range: Range<usize>) -> Columns {
         let c = &self.columns;
         let prices = |values: &[i64]| values[range.clone()].to_vec();
-        let extra =
-            c.extra.iter().map(|(&column, values)| (column, values[range.clone()].to_vec()));
+        let extra = c.extra.iter().map(|(&column, values)| {
+            let mut units = Units::with_capacity(range.len());
+            units.append(values, range.clone());
+            (column, units)
+        });
         Columns {
             time_us: prices(&c.time_us),
             open: prices(&c.open),
@@ -321,7 +325,7 @@ fn check_row(columns: &Columns, row: usize, timeframe: Timeframe) -> Result<(), 
     if low > open.min(close) || high < open.max(close) {
         return Err(BarsError::Range { row });
     }
-    match columns.extra.iter().find(|(_, values)| values[row].is_some_and(|v| v < 0)) {
+    match columns.extra.iter().find(|(_, values)| values.get(row).is_some_and(|v| v < 0)) {
         Some((&column, _)) => Err(BarsError::Negative { row, column }),
         None => Ok(()),
     }

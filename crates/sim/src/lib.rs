@@ -22,6 +22,7 @@ mod simd;
 pub mod strategy;
 pub mod sweep;
 pub mod timeframe;
+pub mod units;
 pub mod verdict;
 pub mod warmup;
 

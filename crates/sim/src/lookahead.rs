@@ -148,7 +148,7 @@ fn places(bars: &Bars, whole: &Trace, cuts: usize) -> BTreeSet<usize> {
 fn behind_holes(bars: &Bars) -> BTreeSet<usize> {
     let columns = Column::ALL.into_iter().filter_map(|column| bars.extra(column));
     let ends = columns.flat_map(|values| {
-        (1..values.len()).filter(|&i| values[i].is_some() && values[i - 1].is_none())
+        (1..values.len()).filter(|&i| values.get(i).is_some() && values.get(i - 1).is_none())
     });
     ends.filter(|&i| i > bars.n_warmup()).collect()
 }

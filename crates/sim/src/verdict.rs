@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::timeframe::Timeframe;
+use crate::units::Units;
 
 /// Most places that a finding shows, the worst first.
 pub const MAX_WORST: usize = 5;
@@ -24,7 +25,7 @@ pub struct Series<'a> {
     pub low: &'a [i64],
     pub close: &'a [i64],
     /// In units of 1e-8; `None` when it was not read, which leaves volumes unjudged.
-    pub volume: Option<&'a [Option<i128>]>,
+    pub volume: Option<&'a Units>,
 }
 
 /// What can be wrong with bars.

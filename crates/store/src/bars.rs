@@ -50,6 +50,9 @@ const SERIES_OF: &str = "SELECT symbol, timeframe, min(timestamp) AS first, \
 const ENDS_SQLITE: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, \
      (SELECT min(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS first, \
      (SELECT max(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS last";
+/// On a server an index leads to the ends of one series, where finding all of a symbol reads every row.
+const ENDS_SERVER: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, min(timestamp) AS first, \
+     max(timestamp) AS last FROM market_data WHERE symbol = $1 AND timeframe = $2";
 /// From each symbol to the next by the key, where a DISTINCT would read every bar.
 const SYMBOLS: &str = "WITH RECURSIVE names(symbol) AS (SELECT min(symbol) FROM market_data UNION ALL \
      SELECT (SELECT min(m.symbol) FROM market_data m WHERE m.symbol > names.symbol) FROM names \
@@ -198,6 +201,20 @@ pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Erro
         }
     }
     Ok(held)
+}
+
+/// One series of a server, not counted.
+pub(crate) async fn on_server(
+    tx: &mut Tx,
+    symbol: &str,
+    timeframe: Timeframe,
+) -> Result<Option<Held>, Error> {
+    match tx.row(ENDS_SERVER, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
+        Some(row) if row.opt_time("first")?.is_some() => {
+            Ok(series(&row)?.map(|series| Held { missing: 0, ..series }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Every symbol that has bars, in order.

@@ -5,7 +5,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -167,9 +167,9 @@ impl Cache {
         make(folder)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let temporary = path.with_extension(format!("{}-{number}.{PART}", std::process::id()));
-        let mut out = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        let out = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
         // Not synced: what a power cut tears, the checksum finds.
-        let done = out.write_all(&file::bytes(label, rows));
+        let done = file::write(out, label, rows);
         let done = done.and_then(|()| fs::rename(&temporary, &path));
         if done.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -351,7 +351,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let block = block(&[Some(1); 3]);
         let months = ["2024-01", "2024-02", "2024-03"].map(label);
-        let one = file::bytes(&months[0], &block).len() as u64;
+        let mut whole = Vec::new();
+        file::write(&mut whole, &months[0], &block).unwrap();
+        let one = whole.len() as u64;
         let cache = Cache::new(folder.path().to_owned(), 2 * one + one / 2);
         for (age, month) in (1..).zip(&months) {
             cache.keep(month, &block).unwrap();

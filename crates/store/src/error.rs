@@ -211,7 +211,7 @@ impl Error {
             Self::RowCount { .. } => "try again",
             Self::NoPolicy { known, .. } => return Some(format!("the policies are {known}")),
             Self::NoRun { .. } => "list the runs with `backtest list`",
-            Self::Silent { .. } => "see whether the server is alive and not waiting for a lock",
+            Self::Silent { .. } => SILENT,
             Self::Database { source, .. } => return database_hint(source),
             Self::Limit { .. } | Self::Aborted(_) | Self::Scan { .. } | Self::Frame(_) => {
                 return None;
@@ -221,8 +221,17 @@ impl Error {
     }
 }
 
+/// What to do about a server that does not answer.
+const SILENT: &str = "see whether the server is alive and not waiting for a lock; BACKTEST_STATEMENT_LIMIT=SECONDS sets how \
+                      long it may take";
+
 /// What to do about an error of the server or file, where its code says enough.
 fn database_hint(error: &sqlx::Error) -> Option<String> {
+    if let sqlx::Error::Io(io) = error
+        && io.kind() == std::io::ErrorKind::TimedOut
+    {
+        return Some(SILENT.to_owned());
+    }
     let sqlx::Error::Database(error) = error else {
         return matches!(
             error,

@@ -76,17 +76,13 @@ impl Frame {
         }
         let cells = self.units(column)?;
         let bad = |v: &Option<i128>| v.is_none_or(|v| i64::try_from(v).is_err());
-        let row = cells.iter().position(bad).unwrap_or_default();
-        Ok(Err(BadCell { column, row, value: cells.get(row).copied().flatten() }))
+        let row = cells.iter().position(|v| bad(&v)).unwrap_or_default();
+        Ok(Err(BadCell { column, row, value: cells.range(row..cells.len()).next().flatten() }))
     }
 
-    /// Any column in units of 1e-8.
-    pub(crate) fn units(&self, column: Column) -> Result<Vec<Option<i128>>, Error> {
-        let series = self.0.column(column.name())?.as_materialized_series();
-        if *series.dtype() == DataType::Int64 {
-            return Ok(series.i64()?.iter().map(|v| v.map(i128::from)).collect());
-        }
-        Ok(series.decimal()?.physical().iter().collect())
+    /// Any column in units of 1e-8, copied.
+    pub(crate) fn units(&self, column: Column) -> Result<Cells, Error> {
+        units(self.0.column(column.name())?)
     }
 
     /// The columns besides time, in the table's order.
@@ -132,11 +128,32 @@ impl Frame {
         Ok(Ok(into_vec(values)))
     }
 
-    /// Volumes and counts, for `Bars`.
-    pub(crate) fn extra(&self) -> Result<BTreeMap<Column, Vec<Option<i128>>>, Error> {
-        let extra = self.columns().into_iter().filter(|c| !c.is_price());
-        extra.map(|column| Ok((column, self.units(column)?))).collect()
+    /// Takes volumes and counts out, for `Bars`; likewise where none is missing.
+    pub(crate) fn take_extra(&mut self) -> Result<BTreeMap<Column, Cells>, Error> {
+        let mut extra = BTreeMap::new();
+        for column in self.columns().into_iter().filter(|c| !c.is_price()) {
+            let series = self.0.drop_in_place(column.name())?;
+            let cells = if series.null_count() == 0 && *series.dtype() == DataType::Int64 {
+                let series = series.take_materialized_series();
+                let values = series.i64()?.clone();
+                drop(series);
+                into_vec(values).into()
+            } else {
+                units(&series)?
+            };
+            extra.insert(column, cells);
+        }
+        Ok(extra)
     }
+}
+
+/// The values of a column, copied.
+fn units(series: &Series) -> Result<Cells, Error> {
+    let series = series.as_materialized_series();
+    if *series.dtype() == DataType::Int64 {
+        return Ok(series.i64()?.iter().map(|v| v.map(i128::from)).collect());
+    }
+    Ok(series.decimal()?.physical().iter().collect())
 }
 
 fn into_vec(values: Int64Chunked) -> Vec<i64> {
@@ -193,11 +210,11 @@ mod tests {
         .unwrap();
         assert_eq!(frame.time_us().unwrap(), [0, 60]);
         assert_eq!(frame.prices(Column::Open).unwrap(), Ok(&[1, 2][..]));
-        assert_eq!(frame.units(Column::QuoteVolume).unwrap(), holes);
-        assert_eq!(frame.units(Column::TakerBuyVolume).unwrap(), wide);
+        assert_eq!(frame.units(Column::QuoteVolume).unwrap(), cells(&holes));
+        assert_eq!(frame.units(Column::TakerBuyVolume).unwrap(), cells(&wide));
         let bad = BadCell { column: Column::TakerBuyVolume, row: 0, value: wide[0] };
         assert_eq!(frame.prices(Column::TakerBuyVolume).unwrap(), Err(bad));
-        assert_eq!(frame.starting_at(1).units(Column::QuoteVolume).unwrap(), holes[1..]);
+        assert_eq!(frame.starting_at(1).units(Column::QuoteVolume).unwrap(), cells(&holes[1..]));
         let mut taken = frame.starting_at(1);
         assert_eq!(taken.take_prices(Column::Open).unwrap(), Ok(vec![2]));
         assert_eq!(taken.take_times().unwrap(), [60]);

@@ -31,7 +31,7 @@ use tokio::sync::mpsc::Receiver;
 
 pub use bars::{Held, MAX_SYMBOL, Written};
 pub use error::{Error, NoBars};
-pub use load::{LoadAsk, Loaded, Range};
+pub use load::{LoadAsk, Loaded, Range, Took};
 pub use rows::{EquityRow, ListFilter, Results, RunDetail, RunRow, TradeRow};
 pub use runs::{Begun, NewRun, StrategyRow};
 pub use schema::{Edition, Migrated};
@@ -68,6 +68,12 @@ pub struct Store {
     server: Arc<str>,
     edition: Edition,
     cache: Option<Arc<Cache>>,
+}
+
+/// How long a server may take for one statement, and for the next rows of a long one, before it is given up: 600 s unless
+/// said otherwise here, for the whole process. Whole seconds, at least one.
+pub fn set_statement_limit(limit: std::time::Duration) {
+    tx::set_statement_limit(limit);
 }
 
 impl Store {

@@ -12,6 +12,7 @@ pub(crate) use judge::judge;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sim::bars::{Bars, BarsError, Column, Columns};
 use sim::timeframe::Timeframe;
@@ -68,16 +69,41 @@ pub struct Loaded {
     pub fingerprint: String,
     /// What is wrong with the stored bars that went into `bars`, at their own timeframe.
     pub verdict: Verdict,
+    pub took: Took,
+}
+
+/// How long the parts of a load took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Connecting, and choosing the series.
+    pub choosing: Duration,
+    /// Until every row was there.
+    pub reading: Duration,
+    /// Of the reading, what months are still true; what several connections asked at once is added up.
+    pub asking: Duration,
+    /// Of the reading, kept months out of their files, added up likewise.
+    pub kept: Duration,
+    /// Coarser bars, fingerprint, verdict and checks.
+    pub finishing: Duration,
 }
 
 /// The series to read and the traded range on the grid of the timeframe asked for.
 struct Plan {
-    source: Timeframe,
+    source: Held,
+    /// Whether that is all that was asked for.
+    covers: bool,
     /// Opening of the first traded bar and end of the last one.
     start_us: i64,
     end_us: i64,
     /// First opening that is a whole bar of the timeframe asked for.
     first_us: i64,
+}
+
+impl Plan {
+    /// Of what is read.
+    fn source(&self) -> Timeframe {
+        self.source.timeframe
+    }
 }
 
 /// See [`Store::load`].
@@ -86,10 +112,11 @@ pub(crate) async fn load(
     ask: &LoadAsk,
     progress: &dyn Progress,
 ) -> Result<Loaded, Error> {
+    let (begun, mut took) = (Instant::now(), Took::default());
     let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
     let second = halves::second(store, &mut tx).await?;
-    let series = bars::ends_of(&mut tx, &ask.symbol).await?;
-    let Some(plan) = plan(&series, ask) else {
+    let ahead = parts::ahead(store, &mut tx, ask).await?;
+    let Some(plan) = choose(&mut tx, ask).await? else {
         return Err(no_bars(&mut tx, ask).await?);
     };
     let read_from_us = warmup_start(&mut tx, ask, &plan).await?;
@@ -97,31 +124,31 @@ pub(crate) async fn load(
     columns.extend(ask.columns.iter().copied().filter(|c| !c.is_price()));
     let scan = Scan {
         symbol: ask.symbol.clone(),
-        timeframe: plan.source.to_string(),
+        timeframe: plan.source().to_string(),
         from_us: read_from_us,
         to_us: plan.end_us,
         columns,
     };
     let columns = scan.columns.clone();
+    took.choosing = begun.elapsed();
     let block = match tx.conn {
-        Conn::Sqlite(_) => halves::read(tx, second, scan, plan.source.us(), progress).await?,
+        Conn::Sqlite(_) => halves::read(tx, second, scan, plan.source().us(), progress).await?,
         Conn::Postgres(_) => {
-            // The whole of a series was counted when it was chosen.
-            let whole = |held: &&Held| {
-                held.timeframe == plan.source
-                    && scan.from_us <= held.from_us
-                    && scan.to_us >= held.to_us
-            };
-            let counted = series.iter().find(whole).map(|held| held.bars);
-            parts::read(store, tx, plan.source, scan, counted, progress).await?
+            let read = parts::read(store, tx, ahead, &plan.source, scan, progress).await?;
+            (took.asking, took.kept) = (read.asking, read.kept);
+            read.rows
         }
     };
+    took.reading = begun.elapsed() - took.choosing;
     let frame = Frame::new(block.time_us, columns.into_iter().zip(block.columns))?;
     // Buckets and fingerprint of a year of minutes are tens of milliseconds of pure computing.
     let (place, asked) = (store.place(), ask.clone());
     let made = tokio::task::spawn_blocking(move || finish(&place, &asked, &plan, frame)).await;
     match made {
-        Ok(Ok(Some(loaded))) => Ok(loaded),
+        Ok(Ok(Some(loaded))) => {
+            took.finishing = begun.elapsed() - took.reading - took.choosing;
+            Ok(Loaded { took, ..loaded })
+        }
         Ok(Ok(None)) => {
             let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
             Err(no_bars(&mut tx, ask).await?)
@@ -129,6 +156,18 @@ pub(crate) async fn load(
         Ok(Err(error)) => Err(error),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// The series to read, if there is one. A server is asked for the very timeframe first, and for the others only where
+/// that does not cover the range: to find them all is to read every row.
+async fn choose(tx: &mut Tx, ask: &LoadAsk) -> Result<Option<Plan>, Error> {
+    if let Conn::Postgres(_) = tx.conn {
+        let own = bars::on_server(tx, &ask.symbol, ask.timeframe).await?;
+        if let Some(plan) = plan(own.as_slice(), ask).filter(|plan| plan.covers) {
+            return Ok(Some(plan));
+        }
+    }
+    Ok(plan(&bars::ends_of(tx, &ask.symbol).await?, ask))
 }
 
 /// The first opening on the grid of `timeframe` at or after `time_us`.
@@ -148,16 +187,13 @@ fn plan(series: &[Held], ask: &LoadAsk) -> Option<Plan> {
         let (first_us, last_us) = (ceil(timeframe, held.from_us), timeframe.floor(held.to_us));
         let start_us = wanted_start.map_or(first_us, |us| us.max(first_us));
         let end_us = wanted_end.map_or(last_us, |us| us.min(last_us));
-        Plan { source: held.timeframe, start_us, end_us, first_us }
+        let covers = wanted_start.is_none_or(|us| us == start_us)
+            && wanted_end.is_none_or(|us| us == end_us);
+        Plan { source: held.clone(), covers, start_us, end_us, first_us }
     });
-    let covers = |plan: &Plan| {
-        wanted_start.is_none_or(|us| us == plan.start_us)
-            && wanted_end.is_none_or(|us| us == plan.end_us)
-    };
     plans.filter(|plan| plan.start_us < plan.end_us).max_by_key(|plan| {
-        let covers = covers(plan);
-        let covered_us = if covers { 0 } else { plan.end_us - plan.start_us };
-        (covers, covered_us, plan.source == timeframe, plan.source)
+        let covered_us = if plan.covers { 0 } else { plan.end_us - plan.start_us };
+        (plan.covers, covered_us, plan.source() == timeframe, plan.source())
     })
 }
 
@@ -170,9 +206,9 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
         return Ok(plan.start_us);
     }
     // So many source bars fill at least so many buckets, however many are missing.
-    let ratio = ask.timeframe.us() / plan.source.us();
+    let ratio = ask.timeframe.us() / plan.source().us();
     let limit = i64::try_from(ask.warmup_bars).unwrap_or(i64::MAX).saturating_mul(ratio);
-    let source = plan.source.to_string();
+    let source = plan.source().to_string();
     let args = [
         Arg::text(&ask.symbol),
         Arg::text(&source),
@@ -189,11 +225,11 @@ async fn warmup_start(tx: &mut Tx, ask: &LoadAsk, plan: &Plan) -> Result<i64, Er
 
 /// Buckets, warm-up, fingerprint and checks; `None` when nothing is left to trade.
 fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: Frame) -> Result<Option<Loaded>, Error> {
-    let bad_source = |bad: BadCell| bad_cell(place, &ask.symbol, plan.source, &read, bad);
+    let bad_source = |bad: BadCell| bad_cell(place, &ask.symbol, plan.source(), &read, bad);
     if let Some(bad) = read.first_null()? {
         return Err(bad_source(bad));
     }
-    let frame = if plan.source == ask.timeframe {
+    let mut frame = if plan.source() == ask.timeframe {
         read.clone()
     } else {
         resample(&read, ask.timeframe)?.map_err(bad_source)?
@@ -203,17 +239,18 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: Frame) -> Result<Option
         return Ok(None);
     }
     let n_warmup = before.min(ask.warmup_bars);
-    let frame = frame.starting_at(before - n_warmup);
+    // In the place of the one before: what two frames hold cannot become columns of the bars without a copy.
+    frame = frame.starting_at(before - n_warmup);
     let first_us = frame.time_us()?[0];
     let source = read.starting_at(read.time_us()?.partition_point(|&us| us < first_us));
     let traded = source.time_us()?.iter().filter(|&&us| us >= plan.start_us).count() as u64;
-    let grid = ((plan.end_us - plan.start_us) / plan.source.us()).unsigned_abs();
+    let grid = ((plan.end_us - plan.start_us) / plan.source().us()).unsigned_abs();
     let shorter = Range { from_us: Some(plan.start_us), to_us: Some(plan.end_us) };
     let is_shorter = ask.from_us.is_some_and(|us| ceil(ask.timeframe, us) < plan.start_us)
         || ask.to_us.is_some_and(|us| ask.timeframe.floor(us) > plan.end_us);
     let (fingerprint, verdict) = std::thread::scope(|threads| {
         let fingerprint = threads.spawn(|| fingerprint::of(&source));
-        let verdict = judge::of(place, &ask.symbol, plan.source, &source);
+        let verdict = judge::of(place, &ask.symbol, plan.source(), &source);
         (fingerprint.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), verdict)
     });
     let source_bars = source.rows() as u64;
@@ -221,18 +258,19 @@ fn finish(place: &str, ask: &LoadAsk, plan: &Plan, read: Frame) -> Result<Option
     drop((read, source));
     Ok(Some(Loaded {
         bars: Arc::new(to_bars(place, ask, n_warmup, frame)?),
-        source_timeframe: plan.source,
+        source_timeframe: plan.source(),
         source_bars,
         missing_bars: grid.saturating_sub(traded),
         short_warmup: (n_warmup < ask.warmup_bars).then_some((n_warmup, ask.warmup_bars)),
         shorter: is_shorter.then_some(shorter),
         fingerprint: fingerprint?,
         verdict: verdict?,
+        took: Took::default(),
     }))
 }
 
 fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, mut frame: Frame) -> Result<Bars, Error> {
-    let extra = frame.extra()?;
+    let extra = frame.take_extra()?;
     let mut prices = |column| match frame.take_prices(column)? {
         Ok(prices) => Ok(prices),
         Err(bad) => Err(bad_cell(place, &ask.symbol, ask.timeframe, &frame, bad)),
@@ -373,7 +411,7 @@ mod tests {
             warmup_bars: 0,
             columns: BTreeSet::new(),
         };
-        plan(series, &ask).map(|p| (p.source.to_string(), p.start_us / hour, p.end_us / hour))
+        plan(series, &ask).map(|p| (p.source().to_string(), p.start_us / hour, p.end_us / hour))
     }
 
     #[test]

@@ -14,6 +14,8 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Transaction};
 use crate::error::Error;
 use crate::row::BarRow;
 use crate::schema::{self, Edition, Folder, Migrated};
+use crate::tx::limited;
+use copy::patient;
 
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -32,17 +34,21 @@ pub(crate) async fn open(
     let options = with_settings(options);
     // One connection by hand first: the pool would hide why it got none behind a timeout.
     let mut conn = connect(&options, place).await?;
-    let failed =
-        |source| Error::Database { what: "looking at the tables", place: place.to_owned(), source };
-    // In a transaction, so that a pooler leaves this connection alone.
-    let mut looking = conn.begin().await.map_err(failed)?;
-    if !schema::has_list(&mut looking).await.map_err(failed)? {
-        return Err(Error::NoSchema { place: place.to_owned() });
-    }
-    schema::check(&mut looking, place).await?;
-    let edition = edition(&mut looking).await.map_err(failed)?;
-    looking.commit().await.map_err(failed)?;
-    conn.close().await.map_err(failed)?;
+    let what = "looking at the tables";
+    let failed = |source| Error::Database { what, place: place.to_owned(), source };
+    let looked = limited(async {
+        // In a transaction, so that a pooler leaves this connection alone.
+        let mut looking = conn.begin().await.map_err(failed)?;
+        if !schema::has_list(&mut looking).await.map_err(failed)? {
+            return Err(Error::NoSchema { place: place.to_owned() });
+        }
+        schema::check(&mut looking, place).await?;
+        let edition = edition(&mut looking).await.map_err(failed)?;
+        looking.commit().await.map_err(failed)?;
+        conn.close().await.map_err(failed)?;
+        Ok(edition)
+    });
+    let edition = looked.await.unwrap_or_else(|| Err(failed(copy::silent())))?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_LIMIT)
@@ -176,23 +182,17 @@ pub(crate) async fn prepare_bars(
     symbol: &str,
     timeframe: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))")
-        .bind(symbol)
-        .bind(timeframe)
-        .persistent(false)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::raw_sql(
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))");
+    patient(lock.bind(symbol).bind(timeframe).persistent(false).execute(&mut **tx)).await?;
+    let stage = sqlx::raw_sql(
         // Kept for the next file on this connection; temporary tables made anew each time would bloat the catalogue.
         "SET LOCAL client_min_messages = warning; \
          CREATE TEMP TABLE IF NOT EXISTS staged_bars (symbol TEXT, timestamp TIMESTAMPTZ, timeframe TEXT, \
          open NUMERIC, high NUMERIC, low NUMERIC, close NUMERIC, volume NUMERIC, quote_volume NUMERIC, \
          trades_count INTEGER, taker_buy_volume NUMERIC, taker_buy_quote_volume NUMERIC) \
          ON COMMIT DELETE ROWS",
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    );
+    patient(stage.execute(&mut **tx)).await.map(|_| ())
 }
 
 /// Writes `rows` of one series and returns how many were new or changed: straight into the table where that holds none
@@ -211,7 +211,7 @@ pub(crate) async fn write_bars(
         chrono::DateTime::from_timestamp_micros(us)
             .ok_or_else(|| sqlx::Error::Encode(format!("{us} us is no date").into()))
     };
-    let taken: bool = sqlx::query_scalar(
+    let taken = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM market_data WHERE symbol = $1 AND timeframe = $2 \
          AND timestamp BETWEEN $3 AND $4)",
     )
@@ -219,9 +219,8 @@ pub(crate) async fn write_bars(
     .bind(timeframe)
     .bind(time(first)?)
     .bind(time(last)?)
-    .persistent(false)
-    .fetch_one(&mut **tx)
-    .await?;
+    .persistent(false);
+    let taken: bool = patient(taken.fetch_one(&mut **tx)).await?;
     if !taken && copy_straight(tx, &sent).await? {
         return Ok(rows.len() as u64);
     }
@@ -235,13 +234,13 @@ async fn copy_straight(
     tx: &mut Transaction<'static, Postgres>,
     rows: &copy::Rows,
 ) -> Result<bool, sqlx::Error> {
-    let mut inner = (**tx).begin().await?;
+    let mut inner = patient((**tx).begin()).await?;
     match copy::copy_in(&mut inner, copy::BARS, rows).await {
-        Ok(()) => inner.commit().await.map(|()| true),
+        Ok(()) => patient(inner.commit()).await.map(|()| true),
         Err(sqlx::Error::Database(error))
             if error.is_unique_violation() || error.code().as_deref() == Some("0A000") =>
         {
-            inner.rollback().await.map(|()| false)
+            patient(inner.rollback()).await.map(|()| false)
         }
         Err(error) => Err(error),
     }
@@ -249,7 +248,7 @@ async fn copy_straight(
 
 /// Upserts what is staged. A row that holds the same values already is left alone: it would only be written twice.
 async fn flush_bars(tx: &mut Transaction<'static, Postgres>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
+    let insert = sqlx::query(
         "INSERT INTO market_data AS m (symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
          trades_count, taker_buy_volume, taker_buy_quote_volume) \
          SELECT symbol, timestamp, timeframe, open, high, low, close, volume, quote_volume, \
@@ -263,10 +262,8 @@ async fn flush_bars(tx: &mut Transaction<'static, Postgres>) -> Result<u64, sqlx
          m.taker_buy_quote_volume) IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, \
          excluded.volume, excluded.quote_volume, excluded.trades_count, excluded.taker_buy_volume, \
          excluded.taker_buy_quote_volume)",
-    )
-    .persistent(false)
-    .execute(&mut **tx)
-    .await?;
-    sqlx::raw_sql("TRUNCATE staged_bars").execute(&mut **tx).await?;
+    );
+    let done = patient(insert.persistent(false).execute(&mut **tx)).await?;
+    patient(sqlx::raw_sql("TRUNCATE staged_bars").execute(&mut **tx)).await?;
     Ok(done.rows_affected())
 }

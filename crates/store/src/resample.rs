@@ -67,10 +67,10 @@ fn price(column: Column, prices: &[i64], buckets: &[Bucket]) -> Cells {
     cells
 }
 
-fn sums(values: &[Option<i128>], buckets: &[Bucket]) -> Cells {
+fn sums(values: &Cells, buckets: &[Bucket]) -> Cells {
     let mut cells = Cells::with_capacity(buckets.len());
     for bucket in buckets {
-        cells.push(values[bucket.first..bucket.end].iter().copied().sum());
+        cells.push(values.range(bucket.first..bucket.end).sum());
     }
     cells
 }
@@ -104,7 +104,7 @@ mod tests {
         let columns: Vec<_> = frame.columns().iter().map(|&c| frame.units(c).unwrap()).collect();
         let times = frame.time_us().unwrap().iter().enumerate();
         times
-            .map(|(row, &time)| (time, std::array::from_fn(|i| columns[i][row].unwrap_or(-1))))
+            .map(|(row, &time)| (time, std::array::from_fn(|i| columns[i].get(row).unwrap_or(-1))))
             .collect()
     }
 

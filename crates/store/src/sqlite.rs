@@ -23,6 +23,10 @@ const BUSY_LIMIT: Duration = Duration::from_secs(30);
 const CONNECTIONS: u32 = 4;
 /// Page cache of a connection, KiB (negative means KiB to SQLite).
 const CACHE_KIB: &str = "-65536";
+/// The same as a statement, and what a scan needs: it meets each page once, and a cache of them all would be more memory
+/// than the rows.
+pub(crate) const CACHE: &str = "PRAGMA cache_size = -65536";
+pub(crate) const CACHE_OF_A_SCAN: &str = "PRAGMA cache_size = -1024";
 
 /// Opens the file, makes it if it is not there, and brings its tables up to date.
 pub(crate) async fn open(

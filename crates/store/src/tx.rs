@@ -2,6 +2,7 @@
 //! share is written once. No table or column may be named here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{TryFutureExt, TryStreamExt};
@@ -13,10 +14,19 @@ use sqlx::{Arguments, PgPool, Row as _, SqlSafeStr, SqlitePool, Transaction, Val
 
 use crate::Backend;
 use crate::error::Error;
-use crate::postgres::value::{Interval, Jsonb, Numeric};
+use crate::postgres::value::{EPOCH_US, Interval, Jsonb, Numeric};
 
-/// How long one statement may take before it is given up.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(600);
+/// How long one statement may take before it is given up, seconds; see [`crate::set_statement_limit`].
+static STATEMENT_LIMIT: AtomicU64 = AtomicU64::new(600);
+
+/// See [`crate::set_statement_limit`].
+pub(crate) fn set_statement_limit(limit: Duration) {
+    STATEMENT_LIMIT.store(limit.as_secs().max(1), Ordering::Relaxed);
+}
+
+pub(crate) fn statement_limit() -> Duration {
+    Duration::from_secs(STATEMENT_LIMIT.load(Ordering::Relaxed))
+}
 
 /// A value on its way into a statement; `None` is NULL.
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +94,14 @@ impl Tx {
         what: &'static str,
         place: Arc<str>,
     ) -> Result<Self, Error> {
-        let begun = match backend {
-            Backend::Sqlite(pool) => begin_sqlite(pool, mode).await.map(Conn::Sqlite),
-            Backend::Postgres(pool) => begin_postgres(pool, mode).await.map(Conn::Postgres),
-        };
-        match begun {
-            Ok(conn) => Ok(Self { conn, what, place }),
-            Err(source) => Err(Error::Database { what, place: place.to_string(), source }),
-        }
+        let begun = limited(async {
+            match backend {
+                Backend::Sqlite(pool) => begin_sqlite(pool, mode).await.map(Conn::Sqlite),
+                Backend::Postgres(pool) => begin_postgres(pool, mode).await.map(Conn::Postgres),
+            }
+        });
+        let conn = answer(begun.await, what, &place)?;
+        Ok(Self { conn, what, place })
     }
 
     pub(crate) fn failed(&self, source: sqlx::Error) -> Error {
@@ -187,7 +197,7 @@ impl Tx {
 }
 
 pub(crate) async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(STATEMENT_LIMIT, work).await.ok()
+    tokio::time::timeout(statement_limit(), work).await.ok()
 }
 
 fn answer<T>(
@@ -199,7 +209,7 @@ fn answer<T>(
     match done {
         Some(Ok(value)) => Ok(value),
         Some(Err(source)) => Err(Error::Database { what, place, source }),
-        None => Err(Error::Silent { what, place, seconds: STATEMENT_LIMIT.as_secs() }),
+        None => Err(Error::Silent { what, place, seconds: statement_limit().as_secs() }),
     }
 }
 
@@ -312,9 +322,7 @@ impl Row {
     pub(crate) fn opt_time(&self, column: &str) -> Result<Option<i64>, Error> {
         self.told(match &self.cells {
             Cells::Sqlite(row) => row.try_get(column),
-            Cells::Postgres(row) => row
-                .try_get::<Option<chrono::DateTime<chrono::Utc>>, _>(column)
-                .map(|time| time.map(|t| t.timestamp_micros())),
+            Cells::Postgres(row) => postgres_time(row, column),
         })
     }
 
@@ -396,6 +404,21 @@ fn postgres_int(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
     match *bytes.as_bytes().map_err(|e| undecodable(column, e))? {
         [a, b, c, d] => Ok(Some(i32::from_be_bytes([a, b, c, d]).into())),
         _ => row.try_get(column),
+    }
+}
+
+/// A TIMESTAMPTZ; `infinity` is no time that a calendar has.
+fn postgres_time(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
+    let bytes = row.try_get_raw(column)?;
+    if bytes.is_null() {
+        return Ok(None);
+    }
+    let bytes = bytes.as_bytes().map_err(|e| undecodable(column, e))?;
+    let us = bytes.try_into().map(i64::from_be_bytes).map_err(|e| undecodable(column, e))?;
+    let us = Some(us).filter(|&us| us != i64::MAX && us != i64::MIN);
+    match us.and_then(|us| us.checked_add(EPOCH_US)) {
+        Some(us) => Ok(Some(us)),
+        None => Err(undecodable(column, "a time without end")),
     }
 }
 

@@ -20,15 +20,21 @@ mod strategy;
 mod sweep;
 mod warmup;
 
-use store::Store;
+use std::time::Duration;
+
+use store::{Loaded, Store};
 
 use crate::args::{Cli, Command, Global};
 use crate::fail::Fail;
 use crate::talk;
 
+/// Seconds that a server may take for one statement.
+const STATEMENT_LIMIT: &str = "BACKTEST_STATEMENT_LIMIT";
+
 /// Runs the command that was asked for.
 pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     let global = &cli.global;
+    statement_limit()?;
     if shows_password(std::env::args()) {
         talk::say(
             "warning: the password in --db can be read in the list of processes; \
@@ -59,6 +65,17 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     }
 }
 
+/// Takes over how long a server may take for a statement, where the environment says so.
+fn statement_limit() -> Result<(), Fail> {
+    let Ok(given) = std::env::var(STATEMENT_LIMIT) else { return Ok(()) };
+    let Some(seconds) = given.parse().ok().filter(|&seconds| seconds > 0) else {
+        let why = format!("{STATEMENT_LIMIT}=`{given}` is no number of seconds above 0");
+        return Err(Fail::usage(why).hint("leave it out for 600"));
+    };
+    store::set_statement_limit(Duration::from_secs(seconds));
+    Ok(())
+}
+
 /// Whether an argument is a URL with a password in it.
 fn shows_password(mut args: impl Iterator<Item = String>) -> bool {
     args.any(|arg| {
@@ -82,6 +99,21 @@ fn cached(global: &Global, store: Store) -> Store {
         Some(cache) if !global.no_cache => store.with_cache(cache),
         _ => store,
     }
+}
+
+/// Says with `-v` how long a load took, and what of it.
+pub(crate) fn took(global: &Global, symbol: &str, loaded: &Loaded) {
+    if global.verbose == 0 {
+        return;
+    }
+    let (took, s) = (loaded.took, |time: Duration| format!("{:.3} s", time.as_secs_f64()));
+    let mut parts = format!("choosing {}, reading {}", s(took.choosing), s(took.reading));
+    if !took.asking.is_zero() {
+        let (asking, kept) = (s(took.asking), s(took.kept));
+        parts += &format!(" (in all asking what is still true {asking}, kept months {kept})");
+    }
+    let (bars, finishing) = (crate::table::count(loaded.source_bars), s(took.finishing));
+    talk::say(format!("{symbol}: {bars} bars loaded: {parts}, checking {finishing}"));
 }
 
 async fn migrate(global: &Global) -> Result<(), Fail> {

@@ -34,6 +34,7 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64
     args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
     let ask = ask(store, &args.choice, &prepared.definition).await?;
     let loaded = store.load(&ask, &Bar::new(Unit::Rows, global.json)).await?;
+    super::took(global, &ask.symbol, &loaded);
     if let Some(Range { from_us: Some(from), to_us: Some(to) }) = loaded.shorter {
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));

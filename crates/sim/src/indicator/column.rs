@@ -85,9 +85,9 @@ pub(super) fn exact(bars: &Bars, column: Column, op: Exact, n: usize, out: &mut 
         return over(prices, op, n, out);
     }
     let Some(units) = bars.extra(column) else { return };
-    for run in runs(units.len(), |i| units[i].is_some()) {
+    for run in runs(units.len(), |i| units.get(i).is_some()) {
         // One type for a run: as i64 where all of it fits, which the exact sums do not depend on.
-        let wide: Vec<i128> = units[run.clone()].iter().flatten().copied().collect();
+        let wide: Vec<i128> = units.range(run.clone()).flatten().collect();
         let narrow: Result<Vec<i64>, _> = wide.iter().map(|&units| i64::try_from(units)).collect();
         match narrow {
             Ok(narrow) => over(&narrow, op, n, &mut out[run]),

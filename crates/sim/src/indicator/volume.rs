@@ -14,8 +14,8 @@ use super::window::{Sum, runs, slide};
 /// Calls `f` with every run of bars whose volume is defined, and the volumes of that run.
 fn over_volume(bars: &Bars, mut f: impl FnMut(Range<usize>, &[i128])) {
     let Some(volume) = bars.extra(Column::Volume) else { return };
-    for run in runs(volume.len(), |i| volume[i].is_some()) {
-        let defined: Vec<i128> = volume[run.clone()].iter().flatten().copied().collect();
+    for run in runs(volume.len(), |i| volume.get(i).is_some()) {
+        let defined: Vec<i128> = volume.range(run.clone()).flatten().collect();
         f(run, &defined);
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn vwap(bars: &Bars, out: &mut [f64]) {
     let Some(volume) = bars.extra(Column::Volume) else { return };
     let mut today = None;
     let mut sums = Some(DaySums::default());
-    for (i, &volume) in volume.iter().enumerate() {
+    for (i, volume) in volume.iter().enumerate() {
         let day = timeframe::day(bars.time_us()[i]);
         if today != Some(day) {
             today = Some(day);

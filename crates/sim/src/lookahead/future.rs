@@ -34,10 +34,10 @@ pub(super) fn scrambled(bars: &Bars, cut: usize, n: usize, seed: u64) -> Result<
         columns.low[i] = (open.min(price) - random.below(step)).max(1);
     }
     for values in columns.extra.values_mut() {
-        let real = values[..].to_vec();
-        for value in &mut values[cut..] {
+        let real = values.clone();
+        for i in cut..values.len() {
             let times = i128::from(random.below(WILDER) + 1);
-            *value = real[random.index(real.len())].map(|v| v.saturating_mul(times));
+            values.set(i, real.get(random.index(real.len())).map(|v| v.saturating_mul(times)));
         }
     }
     Bars::new(bars.symbol(), bars.timeframe(), bars.n_warmup(), columns)

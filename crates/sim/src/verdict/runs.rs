@@ -15,7 +15,7 @@ const EQUAL_BARS_BY_PRICE: usize = 4;
 pub(super) fn duplicates(s: &Series<'_>) -> Found {
     let least = if s.volume.is_some() { EQUAL_BARS } else { EQUAL_BARS_BY_PRICE };
     let volumes = |i: usize| match s.volume {
-        Some(v) => v[i] == v[i - 1] && v[i].is_some_and(|v| v > 0),
+        Some(v) => v.get(i) == v.get(i - 1) && v.get(i).is_some_and(|v| v > 0),
         None => true,
     };
     let equal = |i: usize| i > 0 && s.same(i, i - 1) && !s.still(i) && volumes(i);
@@ -42,13 +42,13 @@ pub(super) fn flat(s: &Series<'_>) -> Found {
 /// Stretches without volume; of volumes that were not read, none.
 pub(super) fn without_volume(s: &Series<'_>) -> Found {
     let Some(volume) = s.volume else { return Found::default() };
-    let none = |i: usize| volume[i].is_none_or(|v| v == 0);
+    let none = |i: usize| volume.get(i).is_none_or(|v| v == 0);
     runs(s.len(), none, |found, from, to| found.add(s.place(from, to, count(to - from), "")))
 }
 
 /// Bars that cannot be.
 pub(super) fn invalid(s: &Series<'_>) -> Found {
-    let negative = |i: usize| s.volume.is_some_and(|v| v[i].is_some_and(|v| v < 0));
+    let negative = |i: usize| s.volume.is_some_and(|v| v.get(i).is_some_and(|v| v < 0));
     let bad = |i: usize| {
         let (open, high, low, close) = (s.open[i], s.high[i], s.low[i], s.close[i]);
         let lowest = low.min(open).min(close);

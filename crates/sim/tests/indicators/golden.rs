@@ -25,7 +25,7 @@ fn load() -> Bars {
         columns.close.push(units(cells[4]));
         volumes.push(Some(i128::from(units(cells[5]))));
     }
-    columns.extra.insert(Column::Volume, volumes);
+    columns.extra.insert(Column::Volume, volumes.into_iter().collect());
     Bars::new("GOLDEN", "1m".parse().unwrap(), 0, columns).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn mfi_exception(bars: &Bars, i: usize) -> Option<f64> {
     let steps = (i + 1).saturating_sub(14).max(1)..=i;
     let volume = bars.extra(Column::Volume).unwrap();
     // No flow on either side: 50, where TA-Lib gives 0.
-    let still = |k: usize| thrice(bars, k) == thrice(bars, k - 1) || volume[k] == Some(0);
+    let still = |k: usize| thrice(bars, k) == thrice(bars, k - 1) || volume.get(k) == Some(0);
     if steps.clone().all(still) {
         return Some(50.0);
     }

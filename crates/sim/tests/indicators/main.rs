@@ -44,7 +44,7 @@ fn bars_of(rows: &[(i64, [i64; 4], Option<i64>)]) -> Bars {
         columns.close.push(close * CENT);
         volumes.push(volume.map(|volume| i128::from(volume) * 100_000_000));
     }
-    columns.extra.insert(Column::Volume, volumes);
+    columns.extra.insert(Column::Volume, volumes.into_iter().collect());
     Bars::new("X", "1m".parse().unwrap(), 0, columns).unwrap()
 }
 

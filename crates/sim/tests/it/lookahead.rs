@@ -156,8 +156,8 @@ fn undefined_values_filled_backwards() {
     assert!(report.first.is_some_and(|first| first.bar_idx < 19));
     // Holes in the volumes, filled from behind.
     let holes = prepared(|bars| {
-        let volume = bars.extra(Column::Volume).unwrap_or_default();
-        let filled = |i: usize| volume[i..].iter().copied().flatten().next().unwrap_or(0);
+        let volume = bars.extra(Column::Volume).unwrap();
+        let filled = |i: usize| volume.range(i..volume.len()).flatten().next().unwrap_or(0);
         (0..bars.len()).map(|i| filled(i) > i128::from(500 * CENT)).collect()
     });
     caught("filled holes", 100, &holes);

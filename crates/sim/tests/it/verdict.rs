@@ -2,6 +2,7 @@
 //! How a verdict is shown is the voice's.
 
 use sim::timeframe::Timeframe;
+use sim::units::Units;
 use sim::verdict::{Finding, Kind, MAX_WORST, Place, Series, Verdict, judge};
 
 const MINUTE: i64 = 60_000_000;
@@ -60,6 +61,7 @@ impl Bars {
     }
 
     fn verdict(&self) -> Verdict {
+        let volume: Option<Units> = self.volume.as_ref().map(|v| v.iter().copied().collect());
         judge(&Series {
             timeframe: self.timeframe,
             time_us: &self.time,
@@ -67,7 +69,7 @@ impl Bars {
             high: &self.high,
             low: &self.low,
             close: &self.close,
-            volume: self.volume.as_deref(),
+            volume: volume.as_ref(),
         })
     }
 

@@ -25,6 +25,6 @@ pub(crate) fn hours(seed: u64, n: usize, n_warmup: usize, missing: impl Fn(usize
         columns.close.push(price * CENT);
         volumes.push((!missing(i)).then(|| i128::from(random(1_000)) * i128::from(CENT)));
     }
-    columns.extra.insert(Column::Volume, volumes);
+    columns.extra.insert(Column::Volume, volumes.into_iter().collect());
     Bars::new("T", "1h".parse().expect("known"), n_warmup, columns).expect("good bars")
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use super::{Found, Label};
@@ -17,32 +17,28 @@ const MAX_LABEL: usize = 1 << 16;
 const LENGTH: usize = MAGIC.len();
 const LABEL: usize = LENGTH + 8;
 
-/// `rows` under their label.
-pub(super) fn bytes(label: &Label, rows: &Block) -> Vec<u8> {
+/// Writes `rows` under their label.
+pub(super) fn write(out: impl Write, label: &Label, rows: &Block) -> io::Result<()> {
+    let mut out = Summed { inner: BufWriter::with_capacity(PIECE, out), sum: Sum::default() };
     let text = text(label);
-    let mut out = Vec::with_capacity(LABEL + text.len() + 64 + 8 * rows.rows() * 10);
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
-    out.extend_from_slice(&text);
-    // So that every number lies on a boundary of 8 bytes, and the checksum reads whole words.
-    out.resize(out.len().next_multiple_of(8), b' ');
-    push(&mut out, &rows.time_us);
+    out.put(&MAGIC)?;
+    out.put(&(text.len() as u64).to_le_bytes())?;
+    out.put(&text)?;
+    // So that every number lies on a boundary of 8 bytes.
+    out.put(&PADDING[..padding(text.len())])?;
+    out.put_values(&rows.time_us)?;
     for cells in &rows.columns {
         let (narrow, wide) = cells.parts();
-        push(&mut out, narrow);
-        out.extend_from_slice(&(wide.len() as u64).to_le_bytes());
+        out.put_values(narrow)?;
+        out.put(&(wide.len() as u64).to_le_bytes())?;
         for (&row, value) in wide {
-            out.extend_from_slice(&(row as u64).to_le_bytes());
-            out.extend_from_slice(&value.to_le_bytes());
+            out.put(&(row as u64).to_le_bytes())?;
+            out.put(&value.to_le_bytes())?;
         }
     }
-    let sum = checksum(&out);
-    out.extend_from_slice(&sum.to_le_bytes());
-    out
-}
-
-fn push(out: &mut Vec<u8>, values: &[i64]) {
-    values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+    let sum = out.sum.end();
+    out.inner.write_all(&sum.to_le_bytes())?;
+    out.inner.flush()
 }
 
 /// A label of strings and integers is always JSON.
@@ -50,63 +46,137 @@ fn text(label: &Label) -> Vec<u8> {
     serde_json::to_vec(label).unwrap_or_default()
 }
 
+const PADDING: [u8; 8] = [b' '; 8];
+
+/// How many bytes stand between a label and the numbers.
+fn padding(label: usize) -> usize {
+    (LABEL + label).next_multiple_of(8) - (LABEL + label)
+}
+
 /// The rows of a file that has this very label.
 pub(super) fn read(path: &Path, label: &Label) -> Found {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-        Err(error) => return Found::Damaged(error.to_string()),
-    };
-    let Some(rest) = checked(&bytes) else {
-        return Found::Damaged("its checksum is wrong".to_owned());
-    };
-    let text = text(label);
-    if bytes.get(LENGTH..LABEL) != Some(&(text.len() as u64).to_le_bytes()[..])
-        || bytes.get(LABEL..LABEL + text.len()) != Some(&text[..])
-    {
-        return Found::Nothing;
-    }
-    let columns = label.columns.len();
-    let rows = usize::try_from(label.stamp.rows).unwrap_or(usize::MAX);
-    let from = (LABEL + text.len()).next_multiple_of(8);
-    match rest.get(from..).and_then(|bytes| block(bytes, rows, columns)) {
-        Some(block) => Found::Rows(block),
-        None => Found::Damaged("it does not hold what its label says".to_owned()),
-    }
-}
-
-/// The bytes in front of the checksum, when it is theirs.
-fn checked(bytes: &[u8]) -> Option<&[u8]> {
-    let (rest, sum) = bytes.split_last_chunk::<8>()?;
-    (rest.starts_with(&MAGIC) && checksum(rest).to_le_bytes() == *sum).then_some(rest)
-}
-
-fn block(mut bytes: &[u8], rows: usize, columns: usize) -> Option<Block> {
-    let time_us = values(&mut bytes, rows)?;
-    let columns = (0..columns).map(|_| {
-        let narrow = values(&mut bytes, rows)?;
-        let n_wide = u64::from_le_bytes(take(&mut bytes)?);
-        let mut wide = BTreeMap::new();
-        for _ in 0..n_wide {
-            let row = usize::try_from(u64::from_le_bytes(take(&mut bytes)?)).ok()?;
-            wide.insert(row, i128::from_le_bytes(take(&mut bytes)?));
+    match File::open(path).and_then(|file| found(file, label)) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Found::Damaged("it is cut off".to_owned())
         }
-        Cells::from_parts(narrow, wide)
-    });
-    let columns = columns.collect::<Option<Vec<_>>>()?;
-    bytes.is_empty().then_some(Block { time_us, columns })
+        Err(error) => Found::Damaged(error.to_string()),
+    }
 }
 
-fn values(bytes: &mut &[u8], rows: usize) -> Option<Vec<i64>> {
-    let (these, rest) = bytes.split_at_checked(rows.checked_mul(8)?)?;
-    *bytes = rest;
-    Some(these.as_chunks().0.iter().map(|&v| i64::from_le_bytes(v)).collect())
+/// Piece by piece: a file and its columns at once would be twice the memory.
+fn found(file: File, label: &Label) -> io::Result<Found> {
+    let left = file.metadata()?.len().checked_sub(8).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let inner = BufReader::with_capacity(PIECE, file).take(left);
+    let mut from = Summed { inner, sum: Sum::default() };
+    let text = text(label);
+    let mut head = MAGIC.to_vec();
+    head.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    head.extend_from_slice(&text);
+    head.extend_from_slice(&PADDING[..padding(text.len())]);
+    let has_label = from.is(&head)?;
+    let rows = usize::try_from(label.stamp.rows).unwrap_or(usize::MAX);
+    let block = if has_label { from.block(rows, label.columns.len())? } else { None };
+    let has_more = from.rest()?;
+    let sum = from.sum.end();
+    let mut given = [0; 8];
+    from.inner.into_inner().read_exact(&mut given)?;
+    if sum.to_le_bytes() != given {
+        return Ok(Found::Damaged("its checksum is wrong".to_owned()));
+    }
+    Ok(match block {
+        _ if !has_label => Found::Nothing,
+        Some(block) if !has_more => Found::Rows(block),
+        _ => Found::Damaged("it does not hold what its label says".to_owned()),
+    })
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (these, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*these)
+/// Bytes that are read or written at once; a multiple of what the checksum takes.
+const PIECE: usize = 1 << 15;
+
+/// A stream and the checksum of what has passed.
+struct Summed<T> {
+    inner: T,
+    sum: Sum,
+}
+
+impl<W: Write> Summed<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.add(bytes);
+        self.inner.write_all(bytes)
+    }
+
+    fn put_values(&mut self, values: &[i64]) -> io::Result<()> {
+        let mut bytes = [0; PIECE];
+        for piece in values.chunks(PIECE / 8) {
+            let places = bytes.as_chunks_mut().0.iter_mut();
+            places.zip(piece).for_each(|(place, value)| *place = value.to_le_bytes());
+            self.put(&bytes[..8 * piece.len()])?;
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Summed<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.inner.read_exact(bytes)?;
+        self.sum.add(bytes);
+        Ok(())
+    }
+
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether `expected` comes next.
+    fn is(&mut self, expected: &[u8]) -> io::Result<bool> {
+        let mut given = Vec::with_capacity(expected.len());
+        self.inner.by_ref().take(expected.len() as u64).read_to_end(&mut given)?;
+        self.sum.add(&given);
+        Ok(given == expected)
+    }
+
+    fn values(&mut self, rows: usize) -> io::Result<Vec<i64>> {
+        let mut values = Vec::with_capacity(rows);
+        let mut bytes = [0; PIECE];
+        while values.len() < rows {
+            let piece = &mut bytes[..8 * (rows - values.len()).min(PIECE / 8)];
+            self.fill(piece)?;
+            values.extend(piece.as_chunks().0.iter().map(|&v| i64::from_le_bytes(v)));
+        }
+        Ok(values)
+    }
+
+    fn block(&mut self, rows: usize, columns: usize) -> io::Result<Option<Block>> {
+        let mut block = Block { time_us: self.values(rows)?, columns: Vec::new() };
+        for _ in 0..columns {
+            let narrow = self.values(rows)?;
+            let n_wide = u64::from_le_bytes(self.take()?);
+            let mut wide = BTreeMap::new();
+            for _ in 0..n_wide {
+                let row = usize::try_from(u64::from_le_bytes(self.take()?)).unwrap_or(usize::MAX);
+                wide.insert(row, i128::from_le_bytes(self.take()?));
+            }
+            let Some(cells) = Cells::from_parts(narrow, wide) else { return Ok(None) };
+            block.columns.push(cells);
+        }
+        Ok(Some(block))
+    }
+
+    /// Reads to the end; whether there was anything.
+    fn rest(&mut self) -> io::Result<bool> {
+        let (mut bytes, mut any) = ([0; PIECE], false);
+        loop {
+            match self.inner.read(&mut bytes)? {
+                0 => return Ok(any),
+                n => self.sum.add(&bytes[..n]),
+            }
+            any = true;
+        }
+    }
 }
 
 /// The label of a file, without looking at its rows.
@@ -122,21 +192,53 @@ pub(super) fn label(path: &Path) -> Option<Label> {
 }
 
 /// 64 bits in which any change of a few bytes shows. Four lanes, because one would wait for its own products.
-fn checksum(bytes: &[u8]) -> u64 {
+struct Sum {
+    lanes: [u64; 4],
+    length: u64,
+    /// What does not fill a block yet.
+    rest: Vec<u8>,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { lanes: [1, 2, 3, 4], length: 0, rest: Vec::with_capacity(Self::BLOCK) }
+    }
+}
+
+impl Sum {
+    const BLOCK: usize = 32;
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut lanes = [1_u64, 2, 3, 4];
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
-            *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(ODD).rotate_left(29);
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        if !self.rest.is_empty() {
+            let (first, behind) = bytes.split_at(bytes.len().min(Self::BLOCK - self.rest.len()));
+            self.rest.extend_from_slice(first);
+            bytes = behind;
+            if self.rest.len() == Self::BLOCK {
+                let block = std::mem::take(&mut self.rest);
+                self.blocks(block.as_chunks().0);
+            }
         }
+        let (blocks, rest) = bytes.as_chunks();
+        self.blocks(blocks);
+        self.rest.extend_from_slice(rest);
     }
-    let mut sum = bytes.len() as u64;
-    for lane in lanes {
-        sum = (sum ^ lane).wrapping_mul(ODD).rotate_left(29);
+
+    fn blocks(&mut self, blocks: &[[u8; Self::BLOCK]]) {
+        let mut lanes = self.lanes;
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
+                *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(Self::ODD).rotate_left(29);
+            }
+        }
+        self.lanes = lanes;
     }
-    for &byte in rest {
-        sum = (sum ^ u64::from(byte)).wrapping_mul(ODD).rotate_left(29);
+
+    fn end(&self) -> u64 {
+        let step = |sum: u64, value: u64| (sum ^ value).wrapping_mul(Self::ODD).rotate_left(29);
+        let sum = self.lanes.into_iter().fold(self.length, step);
+        let sum = self.rest.iter().map(|&byte| byte.into()).fold(sum, step);
+        sum ^ (sum >> 32)
     }
-    sum ^ (sum >> 32)
 }

@@ -9,6 +9,8 @@ use crate::{Backend, Store};
 
 /// Length of a range, in bars, from which on two read it.
 const WORTH_TWO: i64 = 20_000;
+/// Rows that room is made for at once, most; there is none to be had for every place of a long range on a fine grid.
+const MOST_AT_ONCE: usize = 1 << 22;
 /// Changes for a connection when another one commits; to ask begins what a transaction sees.
 const VERSION: &str = "PRAGMA data_version";
 
@@ -48,13 +50,20 @@ pub(super) async fn read(
 ) -> Result<Block, Error> {
     let bars = (scan.to_us - scan.from_us) / step_us;
     progress.begin("loading bars", None);
+    // Memory that is never written to costs nothing; a column that has to grow is there twice meanwhile.
+    let room = |bars: i64| {
+        let rows = usize::try_from(bars).unwrap_or_default().min(MOST_AT_ONCE);
+        Block::with_capacity(scan.columns.len(), rows)
+    };
+    let (whole, half) = (room(bars), room(bars - bars / 2));
     let done = match second.filter(|_| bars >= WORTH_TWO) {
-        None => one(tx, scan, progress).await,
+        None => one(tx, scan, whole, progress).await,
         Some(second) => {
             let middle_us = scan.from_us + bars / 2 * step_us;
             let later = Scan { from_us: middle_us, ..scan.clone() };
             let earlier = Scan { to_us: middle_us, ..scan };
-            let both = tokio::join!(one(tx, earlier, progress), one(second, later, progress));
+            let both =
+                tokio::join!(one(tx, earlier, whole, progress), one(second, later, half, progress));
             both.0.and_then(|mut all| {
                 all.extend(both.1?);
                 Ok(all)
@@ -65,8 +74,8 @@ pub(super) async fn read(
     done
 }
 
-async fn one(tx: Tx, scan: Scan, progress: &dyn Progress) -> Result<Block, Error> {
-    let mut all = Block::new(scan.columns.len());
+/// Adds the rows of `scan` to `all`.
+async fn one(tx: Tx, scan: Scan, mut all: Block, progress: &dyn Progress) -> Result<Block, Error> {
     let mut blocks = scan::start(tx, scan);
     while let Some(block) = blocks.recv().await {
         let block = block?;

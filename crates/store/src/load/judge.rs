@@ -34,7 +34,7 @@ pub(super) fn of(
         high: prices(Column::High)?,
         low: prices(Column::Low)?,
         close: prices(Column::Close)?,
-        volume: volume.as_deref(),
+        volume: volume.as_ref(),
     }))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn judge(
         let mut columns = all.columns.into_iter();
         let [open, high, low, close] =
             [(); 4].map(|()| columns.next().map(prices).unwrap_or_default());
-        let volume: Option<Vec<Option<i128>>> = columns.next().map(|cells| cells.iter().collect());
+        let volume = columns.next();
         verdict::judge(&Series {
             timeframe,
             time_us: &all.time_us,
@@ -60,7 +60,7 @@ pub(crate) async fn judge(
             high: &high,
             low: &low,
             close: &close,
-            volume: volume.as_deref(),
+            volume: volume.as_ref(),
         })
     });
     judged.await.or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

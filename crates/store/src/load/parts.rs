@@ -4,34 +4,42 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sim::timeframe::Timeframe;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
+use super::LoadAsk;
 use super::month::{self, Month};
 use crate::Store;
+use crate::bars::Held;
 use crate::cache::{Cache, Found, Label};
 use crate::cells::{Block, Scan};
 use crate::error::Error;
-use crate::postgres::out;
+use crate::postgres::out::{self, Literals};
 use crate::progress::Progress;
-use crate::tx::{Arg, Conn, Mode, Tx};
+use crate::tx::{Conn, Mode, Tx};
 
 /// Bars of a range from which on its months are kept: asking about a few costs as much as reading them.
 const WORTH_KEEPING: i64 = 20_000;
 /// Rows of a part that is not a month.
 const PART_ROWS: u64 = 50_000;
-/// Most connections that one load reads by.
+/// Most connections that one load reads by anywhere.
 const CONNECTIONS: usize = 4;
-/// How long to wait for one more connection before going on with those there are.
+/// Rows that room is made for where they were not counted, most.
+const MOST_AT_ONCE: u64 = 1 << 22;
+/// Length of a range from which on more connections are begun before the rows are counted, microseconds: that of
+/// [`WORTH_KEEPING`] minutes.
+const LONG_US: i64 = WORTH_KEEPING * 60_000_000;
+/// How long to wait for more connections before going on with those there are.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(2);
 
 /// What every reader of one load knows.
 struct Work {
     scan: Scan,
+    literals: Literals,
     timeframe: Timeframe,
     /// Ascending, without gaps.
     parts: Vec<Month>,
@@ -40,46 +48,53 @@ struct Work {
     next: AtomicUsize,
 }
 
+/// Rows, and how long it took to have them beyond reading: see [`super::Took`].
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) rows: Block,
+    pub(super) asking: Duration,
+    pub(super) kept: Duration,
+}
+
 /// A part that was read.
+#[derive(Default)]
 struct Done {
     part: usize,
     rows: Block,
+    asking: Duration,
+    from_file: Duration,
     /// What went wrong without harm.
     note: Option<String>,
     /// Whether something was added to the cache.
     kept: bool,
 }
 
-/// The rows of `scan`, ascending; `counted` is how many there are where that is known.
+/// The rows of `scan`, ascending; `source` is the series that they belong to.
 pub(super) async fn read(
     store: &Store,
     mut tx: Tx,
-    timeframe: Timeframe,
+    ahead: Ahead,
+    source: &Held,
     scan: Scan,
-    counted: Option<u64>,
     progress: &dyn Progress,
-) -> Result<Block, Error> {
-    let step = timeframe.us();
+) -> Result<Read, Error> {
+    let (timeframe, step, what) = (source.timeframe, source.timeframe.us(), tx.what);
+    let places = ((scan.to_us - scan.from_us) / step).unsigned_abs();
     let whole = month::all(scan.from_us, scan.to_us);
-    let worth = (scan.to_us - scan.from_us) / step >= WORTH_KEEPING;
-    let cache = store.cache.clone().filter(|_| worth && whole.len() > 1);
-    // The months are counted one by one where they are kept; else the whole is.
-    let counted = match (&cache, counted) {
-        (Some(_), _) => None,
-        (None, None) => Some(count(&mut tx, &scan).await?),
-        (None, counted) => counted,
+    let worth = places >= WORTH_KEEPING.unsigned_abs() && whole.len() > 1;
+    let cache = store.cache.clone().filter(|_| worth);
+    let parts = match cache {
+        Some(_) => whole,
+        None => month::equal(scan.from_us, scan.to_us, places.div_ceil(PART_ROWS), step),
     };
-    let parts = match counted {
-        None => whole,
-        Some(rows) => month::equal(scan.from_us, scan.to_us, rows.div_ceil(PART_ROWS), step),
-    };
-    let connections = std::thread::available_parallelism().map_or(1, usize::from);
-    let readers = readers(store, tx, connections.min(CONNECTIONS).min(parts.len())).await?;
+    let literals = out::literals(&mut tx, &scan).await?;
+    let readers = readers(store, tx, ahead, connections().min(parts.len())).await?;
     let (columns, n_parts) = (scan.columns.len(), parts.len());
     let (from_us, to_us) = (scan.from_us, scan.to_us);
     let (server, next) = (store.server.clone(), AtomicUsize::new(0));
-    let symbol = scan.symbol.clone();
-    let work = Arc::new(Work { scan, timeframe, parts, cache: cache.clone(), server, next });
+    let place = store.place();
+    let work =
+        Arc::new(Work { scan, literals, timeframe, parts, cache: cache.clone(), server, next });
     let (sender, receiver) = mpsc::channel(1);
     // Dropped, it ends those that are still reading.
     let mut tasks = JoinSet::new();
@@ -87,9 +102,10 @@ pub(super) async fn read(
         tasks.spawn(reader(tx, work.clone(), sender.clone()));
     }
     drop(sender);
-    let rows = usize::try_from(counted.unwrap_or_default()).unwrap_or_default();
-    let all = Block::with_capacity(columns, rows);
-    progress.begin("loading bars", counted);
+    // Memory that is never written to costs nothing; a column that has to grow is there twice meanwhile.
+    let room = usize::try_from(places.min(MOST_AT_ONCE)).unwrap_or_default();
+    let all = Block::with_capacity(columns, room);
+    progress.begin("loading bars", Some(places));
     let collected = collect(receiver, all, (from_us, to_us), cache.as_deref(), progress).await;
     progress.end();
     let (all, got) = collected?;
@@ -103,55 +119,89 @@ pub(super) async fn read(
             }
         }
     }
-    let sent = all.rows() as u64;
-    match counted.filter(|&counted| counted != sent) {
+    match astray(&all.rows, source, from_us, to_us) {
         None => Ok(all),
-        Some(counted) => {
-            Err(Error::RowCount { place: store.place(), symbol, timeframe, counted, sent })
-        }
+        Some(why) => Err(Error::Database { what, place, source: sqlx::Error::Protocol(why) }),
     }
 }
 
-/// How many rows `scan` will bring, in the same state of the database.
-async fn count(tx: &mut Tx, scan: &Scan) -> Result<u64, Error> {
-    const COUNT: &str = "SELECT count(*) AS bars FROM market_data WHERE symbol = $1 \
-                         AND timeframe = $2 AND timestamp >= $3 AND timestamp < $4";
-    let args = [
-        Arg::text(&scan.symbol),
-        Arg::text(&scan.timeframe),
-        Arg::time(scan.from_us),
-        Arg::time(scan.to_us),
-    ];
-    let row = tx.row(COUNT, &args).await?;
-    row.map_or(Ok(0), |row| Ok(row.int("bars")?.unsigned_abs()))
+/// Why rows cannot be all there are between two times: they do not begin and end where `source` does. That none is lost
+/// between, and that the last one was the last, the server says by the end mark of each of its streams.
+fn astray(rows: &Block, source: &Held, from_us: i64, to_us: i64) -> Option<String> {
+    let first = rows.time_us.first().copied();
+    let end = rows.time_us.last().map(|us| us + source.timeframe.us());
+    let lacks = |wanted: bool, is: Option<i64>, of: i64| (wanted && is != Some(of)).then_some(of);
+    let lacking = lacks(from_us <= source.from_us, first, source.from_us)
+        .or_else(|| lacks(to_us >= source.to_us, end, source.to_us))?;
+    Some(format!("not all rows came: the series begins or ends at {}", crate::when(lacking)))
+}
+
+/// Most connections that one load reads by here.
+fn connections() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(CONNECTIONS)
+}
+
+/// More transactions that see what one sees, on their way while that one is asked other things.
+pub(super) struct Ahead {
+    coming: Vec<JoinHandle<Option<Tx>>>,
+    until: Instant,
+}
+
+/// Begins to connect where `ask` may mean many bars: a new connection has to learn the table first, and of one in
+/// hundreds of chunks that takes as long as to read a month.
+pub(super) async fn ahead(store: &Store, tx: &mut Tx, ask: &LoadAsk) -> Result<Ahead, Error> {
+    let length = ask.from_us.zip(ask.to_us).map(|(from_us, to_us)| to_us.saturating_sub(from_us));
+    let is_long = length.is_none_or(|us| us >= LONG_US);
+    connect(store, tx, if is_long { connections() - 1 } else { 0 }).await
+}
+
+/// Begins to make `n` more transactions that see what `tx` sees.
+async fn connect(store: &Store, tx: &mut Tx, n: usize) -> Result<Ahead, Error> {
+    let mut ahead = Ahead { coming: Vec::new(), until: Instant::now() + CONNECTION_LIMIT };
+    let Conn::Postgres(_) = tx.conn else { return Ok(ahead) };
+    if n == 0 {
+        return Ok(ahead);
+    }
+    let Some(row) = tx.row("SELECT pg_export_snapshot() AS snapshot", &[]).await? else {
+        return Ok(ahead);
+    };
+    let snapshot = row.text("snapshot")?;
+    if snapshot.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        let what = tx.what;
+        let another = || tokio::spawn(another(store.clone(), what, snapshot.clone()));
+        ahead.coming.extend(std::iter::repeat_with(another).take(n));
+    }
+    Ok(ahead)
+}
+
+/// A transaction that sees `snapshot` and knows the table; `None` where the server gives none.
+async fn another(store: Store, what: &'static str, snapshot: String) -> Option<Tx> {
+    let mut tx = store.begin_tx(Mode::Read, what).await.ok()?;
+    let Conn::Postgres(conn) = &mut tx.conn else { return None };
+    // Only planned, which reads what there is to know of the table and its chunks.
+    let sql = format!("SET TRANSACTION SNAPSHOT '{snapshot}'; EXPLAIN SELECT FROM market_data");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **conn).await.ok()?;
+    Some(tx)
 }
 
 /// `tx` and up to `wanted` - 1 more transactions that see what it sees. Fewer where the server has no more connections
 /// to give: that is slower and nothing else.
-async fn readers(store: &Store, mut tx: Tx, wanted: usize) -> Result<Vec<Tx>, Error> {
-    if wanted < 2 {
-        return Ok(vec![tx]);
+async fn readers(
+    store: &Store,
+    mut tx: Tx,
+    mut ahead: Ahead,
+    wanted: usize,
+) -> Result<Vec<Tx>, Error> {
+    if ahead.coming.is_empty() && wanted > 1 {
+        ahead = connect(store, &mut tx, wanted - 1).await?;
     }
-    let Some(row) = tx.row("SELECT pg_export_snapshot() AS snapshot", &[]).await? else {
-        return Ok(vec![tx]);
-    };
-    let snapshot = row.text("snapshot")?;
-    if !snapshot.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-        return Ok(vec![tx]);
-    }
-    let what = tx.what;
     let mut readers = vec![tx];
-    while readers.len() < wanted {
-        let another = async {
-            let mut tx = store.begin_tx(Mode::Read, what).await.ok()?;
-            let Conn::Postgres(conn) = &mut tx.conn else { return None };
-            let sql = format!("SET TRANSACTION SNAPSHOT '{snapshot}'");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **conn).await.ok()?;
-            Some(tx)
-        };
-        match tokio::time::timeout(CONNECTION_LIMIT, another).await {
-            Ok(Some(tx)) => readers.push(tx),
-            _ => break,
+    for coming in ahead.coming {
+        let left = ahead.until.saturating_duration_since(Instant::now());
+        if readers.len() < wanted
+            && let Ok(Ok(Some(tx))) = tokio::time::timeout(left, coming).await
+        {
+            readers.push(tx);
         }
     }
     Ok(readers)
@@ -173,16 +223,19 @@ async fn reader(mut tx: Tx, work: Arc<Work>, sender: Sender<Result<Done, Error>>
 /// Puts the parts together in their order, and says how many there were.
 async fn collect(
     mut done: Receiver<Result<Done, Error>>,
-    mut all: Block,
+    rows: Block,
     (from_us, to_us): (i64, i64),
     cache: Option<&Cache>,
     progress: &dyn Progress,
-) -> Result<(Block, usize), Error> {
+) -> Result<(Read, usize), Error> {
+    let mut all = Read { rows, ..Read::default() };
     let mut waiting = BTreeMap::new();
     let (mut next, mut kept, mut noted) = (0, false, false);
     while let Some(part) = done.recv().await {
         let part = part?;
         progress.advance(part.rows.rows() as u64);
+        all.asking += part.asking;
+        all.kept += part.from_file;
         kept |= part.kept;
         if let Some(note) = part.note
             && !std::mem::replace(&mut noted, true)
@@ -191,7 +244,7 @@ async fn collect(
         }
         waiting.insert(part.part, part.rows);
         while let Some(rows) = waiting.remove(&next) {
-            all.append(&rows, rows.between(from_us, to_us));
+            all.rows.append(&rows, rows.between(from_us, to_us));
             next += 1;
         }
     }
@@ -206,13 +259,17 @@ async fn collect(
 
 impl Work {
     async fn part(&self, tx: &mut Tx, part: usize, month: &Month) -> Result<Done, Error> {
+        let mut done = Done { part, ..Done::default() };
         let Some(cache) = &self.cache else {
-            let rows = self.read(tx, month, PART_ROWS).await?;
-            return Ok(Done { part, rows, note: None, kept: false });
+            done.rows = self.read(tx, month, PART_ROWS).await?;
+            return Ok(done);
         };
-        let Some((stamp, sound)) = month::stamp(tx, &self.scan, month).await? else {
-            let rows = Block::with_capacity(self.scan.columns.len(), 0);
-            return Ok(Done { part, rows, note: None, kept: false });
+        let begun = Instant::now();
+        let stamp = month::stamp(tx, &self.scan, month).await?;
+        done.asking = begun.elapsed();
+        let Some((stamp, sound)) = stamp else {
+            done.rows = Block::with_capacity(self.scan.columns.len(), 0);
+            return Ok(done);
         };
         let label = Label {
             server: self.server.to_string(),
@@ -222,15 +279,16 @@ impl Work {
             columns: self.scan.columns.iter().map(|c| c.name().to_owned()).collect(),
             stamp,
         };
-        let mut note = None;
+        let begun = Instant::now();
         // What is not sound is not told apart by its stamp.
         let found = if sound { find(cache, &label).await } else { Found::Nothing };
         match found {
-            Found::Rows(rows) => return Ok(Done { part, rows, note, kept: false }),
+            Found::Rows(rows) => return Ok(Done { rows, from_file: begun.elapsed(), ..done }),
             Found::Nothing => {}
             Found::Damaged(why) => {
                 let folder = cache.folder().display();
-                note = Some(format!("bars kept in `{folder}` are damaged ({why}); read again"));
+                done.note =
+                    Some(format!("bars kept in `{folder}` are damaged ({why}); read again"));
             }
         }
         let counted = label.stamp.rows;
@@ -240,23 +298,24 @@ impl Work {
             let (place, timeframe) = (tx.place.to_string(), self.timeframe);
             return Err(Error::RowCount { place, symbol, timeframe, counted, sent });
         }
-        let kept = sound && {
-            let done = keep(cache, label, rows.clone()).await;
-            if let Err(error) = &done {
-                let folder = cache.folder().display();
-                note = Some(format!("bars are not kept in `{folder}`: {error}"));
+        if sound {
+            match keep(cache, label, rows.clone()).await {
+                Ok(()) => done.kept = true,
+                Err(error) => {
+                    let folder = cache.folder().display();
+                    done.note = Some(format!("bars are not kept in `{folder}`: {error}"));
+                }
             }
-            done.is_ok()
-        };
-        let rows = Arc::unwrap_or_clone(rows);
-        Ok(Done { part, rows, note, kept })
+        }
+        done.rows = Arc::unwrap_or_clone(rows);
+        Ok(done)
     }
 
     async fn read(&self, tx: &mut Tx, month: &Month, rows: u64) -> Result<Block, Error> {
         let scan = Scan { from_us: month.from_us, to_us: month.to_us, ..self.scan.clone() };
         let Conn::Postgres(conn) = &mut tx.conn else { return Ok(Block::new(scan.columns.len())) };
         let rows = usize::try_from(rows).unwrap_or_default();
-        let done = out::bars_whole(conn, &scan, rows).await;
+        let done = out::bars_whole(conn, &scan, &self.literals, rows).await;
         done.map_err(|broken| broken.error(tx.what, &tx.place, &scan))
     }
 }

@@ -3,8 +3,8 @@
 
 use sim::bars::Column;
 use sim::exact::ONE_E8;
+use sqlx::Transaction;
 use sqlx::sqlite::Sqlite;
-use sqlx::{Postgres, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -15,23 +15,23 @@ use crate::tx::{Conn, Tx};
 use crate::{postgres, sqlite};
 
 /// Blocks that wait between the database and the reader.
-const BLOCKS_AHEAD: usize = 8;
+const BLOCKS_AHEAD: usize = 2;
 
 type Blocks = Sender<Result<Block, Error>>;
 
 /// Starts to read; an error is the last item.
 pub(super) fn start(tx: Tx, scan: Scan) -> Receiver<Result<Block, Error>> {
     let (sender, receiver) = mpsc::channel(BLOCKS_AHEAD);
-    let Tx { conn, what, place } = tx;
-    let place = place.to_string();
-    match conn {
-        Conn::Sqlite(conn) => {
-            tokio::task::spawn_blocking(move || from_sqlite(conn, &scan, &sender, what, place));
-        }
-        Conn::Postgres(conn) => {
-            tokio::spawn(from_postgres(conn, scan, sender, what, place));
-        }
+    if let Conn::Postgres(_) = tx.conn {
+        tokio::spawn(from_postgres(tx, scan, sender));
+        return receiver;
     }
+    tokio::task::spawn_blocking(move || {
+        let Tx { conn, what, place } = tx;
+        if let Conn::Sqlite(conn) = conn {
+            from_sqlite(conn, &scan, &sender, what, place.to_string());
+        }
+    });
     receiver
 }
 
@@ -43,27 +43,31 @@ fn from_sqlite(
     place: String,
 ) {
     let send = |block| sender.blocking_send(Ok(block)).is_ok();
-    let done = match Handle::current().block_on(conn.lock_handle()) {
+    let wait = Handle::current();
+    let _ = wait.block_on(sqlx::raw_sql(sqlite::CACHE_OF_A_SCAN).execute(&mut *conn));
+    let done = match wait.block_on(conn.lock_handle()) {
         Ok(mut locked) => sqlite::scan::scan(locked.as_raw_handle(), scan, send)
             .map_err(|why| Error::Scan { what, place, why }),
         Err(source) => Err(Error::Database { what, place, source }),
     };
+    // A cache of another size is slower or larger and no fault.
+    let _ = wait.block_on(sqlx::raw_sql(sqlite::CACHE).execute(&mut *conn));
     if let Err(error) = done {
         // Nobody listens any more: there is nobody to tell.
         let _ = sender.blocking_send(Err(error));
     }
 }
 
-async fn from_postgres(
-    mut conn: Transaction<'static, Postgres>,
-    scan: Scan,
-    sender: Blocks,
-    what: &'static str,
-    place: String,
-) {
-    if let Err(broken) = postgres::out::bars_out(&mut conn, &scan, &sender).await {
+async fn from_postgres(mut tx: Tx, scan: Scan, sender: Blocks) {
+    let done = async {
+        let literals = postgres::out::literals(&mut tx, &scan).await?;
+        let Conn::Postgres(conn) = &mut tx.conn else { return Ok(()) };
+        let done = postgres::out::bars_out(conn, &scan, &literals, &sender).await;
+        done.map_err(|broken| broken.error(tx.what, &tx.place, &scan))
+    };
+    if let Err(error) = done.await {
         // Nobody listens any more: there is nobody to tell.
-        let _ = sender.send(Err(broken.error(what, &place, &scan))).await;
+        let _ = sender.send(Err(error)).await;
     }
 }
 

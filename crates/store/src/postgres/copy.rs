@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::value::{EPOCH_US, put_numeric};
 use crate::row::BarRow;
-use crate::tx::limited;
+use crate::tx::{limited, statement_limit};
 
 /// Bars into the table itself, and into the staging table.
 pub(crate) const BARS: &str = "COPY market_data (symbol, timestamp, timeframe, open, high, low, close, volume, \
@@ -43,8 +43,8 @@ pub(crate) fn bar_rows(
     Ok(sent)
 }
 
-/// Sends `rows` by the COPY statement `sql`, which has to say that they are binary; a server that takes nothing any
-/// more is given up after a while. That they are all there, the protocol says.
+/// Sends `rows` by the COPY statement `sql`, which has to say that they are binary; it is given up like any statement.
+/// That they are all there, the protocol says.
 pub(crate) async fn copy_in(
     conn: &mut PgConnection,
     sql: &'static str,
@@ -73,8 +73,14 @@ pub(crate) async fn is_secured(
 pub(crate) async fn patient<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
     limited(work).await.unwrap_or_else(|| Err(silent()))
+}
+
+/// What is said of a server that is given up.
+pub(super) fn silent() -> sqlx::Error {
+    let seconds = statement_limit().as_secs();
+    let why = format!("the server did not answer within {seconds} s");
+    std::io::Error::new(std::io::ErrorKind::TimedOut, why).into()
 }
 
 /// Stands where a field has its length.

@@ -1,24 +1,21 @@
 //! Bars on their way out of a server: COPY in its binary form, decoded to exact integers of 1e-8 without a String or a
 //! float. No settings of the user reach it: times are microseconds there, and numbers groups of four digits.
 
-use std::time::Duration;
-
 use chrono::DateTime;
 use futures_util::{TryStream, TryStreamExt};
 use sim::bars::Column;
 use sim::exact::ONE_E8;
+use sqlx::Transaction;
 use sqlx::postgres::Postgres;
-use sqlx::{PgConnection, Transaction};
 use tokio::sync::mpsc::Sender;
 
-use super::copy::HEADER;
+use super::copy::{HEADER, patient, silent};
 use super::value::EPOCH_US;
 use crate::cells::{Block, Cells, Scan};
 use crate::error::Error;
+use crate::tx::{Arg, Tx, limited};
 use crate::when;
 
-/// How long the server may take for the next [`Block::ROWS`] rows.
-const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 /// How many values a group of digits has, and how many groups stand for 1e-8.
 const GROUP: i64 = 10_000;
 const GROUPS_BEHIND: i32 = 2;
@@ -71,10 +68,11 @@ impl Broken {
 pub(crate) async fn bars_out(
     tx: &mut Transaction<'static, Postgres>,
     scan: &Scan,
+    of: &Literals,
     sender: &Sender<Result<Block, Error>>,
 ) -> Result<(), Broken> {
-    let sql = bars_out_sql(tx, scan, "ORDER BY timestamp").await?;
-    let mut messages = tx.copy_out_raw(&sql).await?;
+    let sql = bars_out_sql(scan, of, "ORDER BY timestamp")?;
+    let mut messages = patient(tx.copy_out_raw(&sql)).await?;
     let mut decoder = Decoder::new(&scan.columns, Block::ROWS);
     while fill(&mut messages, &mut decoder).await? {
         if sender.send(Ok(decoder.next_block())).await.is_err() {
@@ -91,10 +89,11 @@ pub(crate) async fn bars_out(
 pub(crate) async fn bars_whole(
     tx: &mut Transaction<'static, Postgres>,
     scan: &Scan,
+    of: &Literals,
     rows: usize,
 ) -> Result<Block, Broken> {
-    let sql = bars_out_sql(tx, scan, "").await?;
-    let mut messages = tx.copy_out_raw(&sql).await?;
+    let sql = bars_out_sql(scan, of, "")?;
+    let mut messages = patient(tx.copy_out_raw(&sql)).await?;
     let mut decoder = Decoder::new(&scan.columns, rows);
     while fill(&mut messages, &mut decoder).await? {}
     let mut block = decoder.finish()?;
@@ -102,49 +101,56 @@ pub(crate) async fn bars_whole(
     Ok(block)
 }
 
-/// Some [`Block::ROWS`] rows more; whether there may be others. A clock for every message would cost as much as its row.
+/// Some [`Block::ROWS`] rows more, for which the server may take as long as for a statement; whether there may be others. A clock for every message would cost as much as its row.
 async fn fill<T: AsRef<[u8]>>(
     messages: &mut (impl TryStream<Ok = T, Error = sqlx::Error> + Unpin),
     decoder: &mut Decoder<'_>,
 ) -> Result<bool, Broken> {
     let enough = decoder.block.rows() + Block::ROWS;
-    let filled = tokio::time::timeout(SILENCE_LIMIT, async {
+    let filled = limited(async {
         while decoder.block.rows() < enough {
             let Some(bytes) = messages.try_next().await? else { return Ok(false) };
             decoder.take(bytes.as_ref())?;
         }
         Ok(true)
     });
-    filled
-        .await
-        .map_err(|_| sqlx::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))?
+    filled.await.unwrap_or_else(|| Err(silent().into()))
 }
 
-/// COPY takes no parameters, so the server itself writes the literals of a statement that does.
-async fn bars_out_sql(
-    conn: &mut PgConnection,
-    scan: &Scan,
-    order: &str,
-) -> Result<String, sqlx::Error> {
+/// What a scan is of, as the server itself writes it in a statement: COPY takes no parameters.
+pub(crate) struct Literals {
+    symbol: String,
+    timeframe: String,
+}
+
+/// Asks for the literals of `scan`; of nothing where `tx` is on no server.
+pub(crate) async fn literals(tx: &mut Tx, scan: &Scan) -> Result<Literals, Error> {
+    const SQL: &str =
+        "SELECT quote_literal($1::text) AS symbol, quote_literal($2::text) AS timeframe";
+    let args = [Arg::text(&scan.symbol), Arg::text(&scan.timeframe)];
+    match tx.row(SQL, &args).await? {
+        Some(row) => {
+            Ok(Literals { symbol: row.text("symbol")?, timeframe: row.text("timeframe")? })
+        }
+        None => Err(tx.failed(sqlx::Error::RowNotFound)),
+    }
+}
+
+fn bars_out_sql(scan: &Scan, of: &Literals, order: &str) -> Result<String, sqlx::Error> {
     let columns: Vec<&str> = scan.columns.iter().map(|c| c.name()).collect();
-    let select = format!(
-        "COPY (SELECT timestamp, {} FROM market_data WHERE symbol = %L AND timeframe = %L \
-         AND timestamp >= %L AND timestamp < %L {order}) TO STDOUT (FORMAT binary)",
-        columns.join(", ")
-    );
-    let literal = |us: i64| match DateTime::from_timestamp_micros(us) {
-        Some(time) => Ok(time.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()),
+    let time = |us: i64| match DateTime::from_timestamp_micros(us) {
+        Some(time) => Ok(time.format("'%Y-%m-%d %H:%M:%S%.6f+00'").to_string()),
         None => Err(sqlx::Error::Protocol(format!("{us} us is no date"))),
     };
-    sqlx::query_scalar("SELECT format($1, $2::text, $3::text, $4::text, $5::text)")
-        .bind(select)
-        .bind(&scan.symbol)
-        .bind(&scan.timeframe)
-        .bind(literal(scan.from_us)?)
-        .bind(literal(scan.to_us)?)
-        .persistent(false)
-        .fetch_one(conn)
-        .await
+    Ok(format!(
+        "COPY (SELECT timestamp, {} FROM market_data WHERE symbol = {} AND timeframe = {} \
+         AND timestamp >= {} AND timestamp < {} {order}) TO STDOUT (FORMAT binary)",
+        columns.join(", "),
+        of.symbol,
+        of.timeframe,
+        time(scan.from_us)?,
+        time(scan.to_us)?
+    ))
 }
 
 /// Where in the stream the next byte stands.

@@ -15,7 +15,7 @@ const JSONB_OID: Oid = Oid(3802);
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
 /// 2000-01-01 UTC, from which the server counts, in microseconds since 1970.
-pub(super) const EPOCH_US: i64 = 946_684_800_000_000;
+pub(crate) const EPOCH_US: i64 = 946_684_800_000_000;
 /// Microseconds of the server's day and month in an interval.
 const DAY_US: i64 = 86_400_000_000;
 

@@ -102,36 +102,33 @@ fn decimals(places: u32, values: impl Iterator<Item = Option<Decimal>>) -> Vec<O
     values.map(|value| value.map(rounded)).collect()
 }
 
-/// COPY is refused where row level security is on, so there rows go through temporary tables.
+/// COPY is refused where row level security is on, so there rows go through temporary tables. Their columns have the very
+/// types of the table, so that nothing is converted on the way.
 const STAGE_TRADES: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_trades (place BIGINT, backtest_id INTEGER, symbol TEXT, \
-     side TEXT, quantity NUMERIC, entry_price NUMERIC, exit_price NUMERIC, entry_time TIMESTAMPTZ, \
-     exit_time TIMESTAMPTZ, pnl NUMERIC, pnl_percentage NUMERIC, commission NUMERIC, \
-     strategy_signal TEXT) ON COMMIT DELETE ROWS";
+     CREATE TEMP TABLE IF NOT EXISTS staged_trades (backtest_id INTEGER, symbol VARCHAR(20), \
+     side VARCHAR(10), quantity NUMERIC(20,8), entry_price NUMERIC(20,8), exit_price NUMERIC(20,8), \
+     entry_time TIMESTAMPTZ, exit_time TIMESTAMPTZ, pnl NUMERIC(20,8), pnl_percentage NUMERIC(10,4), \
+     commission NUMERIC(20,8), strategy_signal VARCHAR(50)) ON COMMIT DELETE ROWS";
 const COPY_TO_STAGE: &str = "COPY staged_trades FROM STDIN (FORMAT binary)";
 const COPY_TRADES: &str = "COPY backtest_trades (backtest_id, symbol, side, quantity, \
      entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
      strategy_signal) FROM STDIN (FORMAT binary)";
-// Ordered, so that ids ascend as the trades do.
+// Ids ascend as the trades do: a temporary table without an index is only read from its beginning to its end.
 const MOVE_TRADES: &str = "INSERT INTO backtest_trades (backtest_id, symbol, side, quantity, \
      entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
      strategy_signal) SELECT backtest_id, symbol, side, quantity, entry_price, exit_price, \
      entry_time, exit_time, pnl, pnl_percentage, commission, strategy_signal \
-     FROM staged_trades ORDER BY place";
+     FROM staged_trades";
 
 async fn many_trades(conn: &mut PgConnection, trades: &[TradeOf<'_>]) -> Result<(), sqlx::Error> {
-    let secured = is_secured(conn, TABLES).await?;
     let mut rows = Rows::default();
-    for (place, (id, symbol, trade)) in (0..).zip(trades) {
-        if secured {
-            rows.long(Some(place));
-        }
+    for (id, symbol, trade) in trades {
         trade_row(&mut rows, *id, symbol, trade)?;
     }
-    if !secured {
+    if !is_secured(conn, TABLES).await? {
         return copy_in(conn, COPY_TRADES, &rows).await;
     }
-    sqlx::raw_sql(STAGE_TRADES).execute(&mut *conn).await?;
+    patient(sqlx::raw_sql(STAGE_TRADES).execute(&mut *conn)).await?;
     copy_in(conn, COPY_TO_STAGE, &rows).await?;
     patient(sqlx::query(MOVE_TRADES).persistent(false).execute(conn)).await.map(|_| ())
 }
@@ -159,7 +156,7 @@ fn trade_row(rows: &mut Rows, id: i32, symbol: &str, trade: &Trade) -> Result<()
 
 const STAGE_DAYS: &str = "SET LOCAL client_min_messages = warning; \
      CREATE TEMP TABLE IF NOT EXISTS staged_equity (backtest_id INTEGER, timestamp TIMESTAMPTZ, \
-     equity NUMERIC, drawdown NUMERIC) ON COMMIT DELETE ROWS";
+     equity NUMERIC(20,8), drawdown NUMERIC(8,4)) ON COMMIT DELETE ROWS";
 const COPY_DAYS_TO_STAGE: &str = "COPY staged_equity FROM STDIN (FORMAT binary)";
 const COPY_DAYS: &str = "COPY backtest_equity (backtest_id, timestamp, equity, drawdown) \
                          FROM STDIN (FORMAT binary)";
@@ -179,7 +176,7 @@ async fn many_days(conn: &mut PgConnection, days: &[DayOf<'_>]) -> Result<(), sq
     if !secured {
         return copy_in(conn, COPY_DAYS, &rows).await;
     }
-    sqlx::raw_sql(STAGE_DAYS).execute(&mut *conn).await?;
+    patient(sqlx::raw_sql(STAGE_DAYS).execute(&mut *conn)).await?;
     copy_in(conn, COPY_DAYS_TO_STAGE, &rows).await?;
     patient(sqlx::query(MOVE_DAYS).persistent(false).execute(conn)).await.map(|_| ())
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::NewBlock;
 use super::save::{BlockRows, NewVariant, RESULTS, status};
 use crate::error::Error;
-use crate::postgres::copy::{Rows, copy_in, is_secured};
+use crate::postgres::copy::{Rows, copy_in, is_secured, patient};
 use crate::runs::columns;
 use crate::runs::save::MONEY;
 use crate::tx::{Arg, Conn, Tx};
@@ -56,7 +56,7 @@ async fn copy(
 ) -> Result<(), sqlx::Error> {
     let count = long(variants.len())?;
     let reserved = sqlx::query_scalar(RESERVE).bind(count).persistent(false);
-    let ids: Vec<i64> = reserved.fetch_all(&mut *conn).await?;
+    let ids: Vec<i64> = patient(reserved.fetch_all(&mut *conn)).await?;
     let (mut own, mut results) = (Rows::default(), Rows::default());
     for (id, variant) in ids.into_iter().zip(variants) {
         let id = integer(id)?;
@@ -134,16 +134,18 @@ fn integer(value: i64) -> Result<i32, sqlx::Error> {
     value.try_into().map_err(|error: std::num::TryFromIntError| sqlx::Error::Encode(error.into()))
 }
 
-/// COPY is refused on a table with row level security, so rows go through a temporary table.
+/// COPY is refused on a table with row level security, so rows go through a temporary table. Its columns have the very types
+/// of the tables, so that nothing is converted on the way.
 const STAGE: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_variants (idx BIGINT, capital NUMERIC, \
-     parameters JSONB, status TEXT, identity TEXT, error TEXT, total_return NUMERIC, \
-     annual_return NUMERIC, volatility NUMERIC, sharpe_ratio NUMERIC, sortino_ratio NUMERIC, \
-     max_drawdown NUMERIC, calmar_ratio NUMERIC, win_rate NUMERIC, profit_factor NUMERIC, \
-     avg_trade_return NUMERIC, avg_win NUMERIC, avg_loss NUMERIC, largest_win NUMERIC, \
-     largest_loss NUMERIC, max_drawdown_duration INTEGER, total_trades INTEGER, \
+     CREATE TEMP TABLE IF NOT EXISTS staged_variants (idx BIGINT, capital NUMERIC(20,8), \
+     parameters JSONB, status VARCHAR(20), identity VARCHAR(64), error TEXT, total_return NUMERIC(10,4), \
+     annual_return NUMERIC(10,4), volatility NUMERIC(10,4), sharpe_ratio NUMERIC(8,4), \
+     sortino_ratio NUMERIC(8,4), max_drawdown NUMERIC(8,4), calmar_ratio NUMERIC(8,4), \
+     win_rate NUMERIC(5,2), profit_factor NUMERIC(8,4), avg_trade_return NUMERIC(10,4), \
+     avg_win NUMERIC(10,4), avg_loss NUMERIC(10,4), largest_win NUMERIC(10,4), \
+     largest_loss NUMERIC(10,4), max_drawdown_duration INTEGER, total_trades INTEGER, \
      winning_trades INTEGER, losing_trades INTEGER, avg_trade_duration INTERVAL, \
-     final_capital NUMERIC, metrics JSONB) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
+     final_capital NUMERIC(20,8), metrics JSONB) ON COMMIT DELETE ROWS; DELETE FROM staged_variants";
 const COPY_VARIANTS: &str = "COPY staged_variants FROM STDIN (FORMAT binary)";
 // Ids are the server's to give: a user's role may not choose them.
 const MOVE_BACKTESTS: &str = "INSERT INTO backtests (variant_idx, initial_capital, parameters, \
@@ -166,7 +168,7 @@ const MOVE_RESULTS: &str = "INSERT INTO backtest_results (backtest_id, total_ret
      WHERE v.status = 'COMPLETED' ORDER BY v.idx";
 
 async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(STAGE).execute(&mut *conn).await?;
+    patient(sqlx::raw_sql(STAGE).execute(&mut *conn)).await?;
     let mut sent = Rows::default();
     for variant in variants {
         sent.long(Some(long(variant.idx)?));
@@ -221,7 +223,7 @@ pub(super) async fn copy_blocks(
     sweep: i64,
     blocks: &[NewBlock],
 ) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(STAGE_BLOCKS).execute(&mut *conn).await?;
+    patient(sqlx::raw_sql(STAGE_BLOCKS).execute(&mut *conn)).await?;
     let mut sent = Rows::default();
     for (nth, block) in (0..).zip(blocks) {
         sent.long(Some(sweep));
@@ -232,7 +234,7 @@ pub(super) async fn copy_blocks(
         sent.end();
     }
     copy_in(conn, COPY_BLOCKS, &sent).await?;
-    sqlx::raw_sql(MOVE_BLOCKS).execute(conn).await.map(|_| ())
+    patient(sqlx::raw_sql(MOVE_BLOCKS).execute(conn)).await.map(|_| ())
 }
 
 /// As a BIGINT.

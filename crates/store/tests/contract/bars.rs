@@ -237,8 +237,8 @@ fn every_backend_has_the_same_fingerprint() {
         let loaded = load(&store, &ask).await;
         assert_eq!(loaded.fingerprint.len(), 64);
         let bars = loaded.bars;
-        assert_eq!(bars.extra(Column::TradesCount).unwrap()[0], Some(3 * 120 * 100_000_000));
-        assert_eq!(bars.extra(Column::TakerBuyVolume).unwrap()[0], None);
+        assert_eq!(bars.extra(Column::TradesCount).unwrap().get(0), Some(3 * 120 * 100_000_000));
+        assert_eq!(bars.extra(Column::TakerBuyVolume).unwrap().get(0), None);
         seen.lock().unwrap().insert(loaded.fingerprint);
         assert_eq!(seen.lock().unwrap().len(), 1);
     });

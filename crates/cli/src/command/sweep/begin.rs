@@ -59,6 +59,7 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     let mut held = Held::new();
     for (nth, ask) in asks.iter().enumerate() {
         let loaded = store.load(ask, &Bar::new(Unit::Rows, global.json)).await?;
+        crate::command::took(global, &ask.symbol, &loaded);
         verdict::strict(&args.trust, &ask.symbol, &loaded)?;
         verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
