@@ -73,11 +73,6 @@ impl Guard {
         guard
     }
 
-    /// Whether any price could touch it.
-    pub(super) fn is_armed(&self) -> bool {
-        self.stop != -NEVER || self.target != NEVER
-    }
-
     /// A bar with low ≤ the first or high ≥ the second of these may concern the position; no other bar does.
     pub(super) fn band(&self) -> (i64, i64) {
         let record = if self.trailing.is_some() { self.extreme + 1 } else { NEVER };
@@ -129,11 +124,22 @@ impl Guard {
         true
     }
 
+    /// As [`Self::passes_over`], where the position ends behind these bars and nobody asks for the trailing stop again: the
+    /// low may be too low and the high too high.
+    #[inline(always)]
+    pub(super) fn stays_clear(&self, low: i64, high: i64) -> bool {
+        let (best, worst) =
+            if self.long { (high, low) } else { (low.wrapping_neg(), high.wrapping_neg()) };
+        let clear = (worst > self.stop) & (best < self.target);
+        clear && self.raised(best).is_none_or(|level| worst > level)
+    }
+
     pub(super) fn trails(&self) -> bool {
         self.trailing.is_some()
     }
 
     /// The trailing level that `best` would raise it to, if it is a new extreme.
+    #[inline(always)]
     fn raised(&self, best: i64) -> Option<i64> {
         (self.trails() && best > self.extreme).then(|| self.trail_level(best))
     }
@@ -144,6 +150,7 @@ impl Guard {
     }
 
     /// The trailing level once the best price is `extreme`.
+    #[inline(always)]
     fn trail_level(&self, extreme: i64) -> i64 {
         let price = if self.long { extreme } else { -extreme };
         let level = self.trailing.and_then(|gap| gap.level(price, !self.long));
@@ -151,6 +158,7 @@ impl Guard {
     }
 
     /// The stop nearest the price. Of equal ones the stop loss, then the trailing stop.
+    #[inline(always)]
     fn choose(&mut self, trail: i64) {
         (self.stop, self.reason) = (self.stop_loss, ExitReason::StopLoss);
         if trail > self.stop {
