@@ -36,6 +36,8 @@ pub(super) struct Flags {
     shorts: [u64; WORDS],
     /// Bars of the exit rules, long and short.
     exits: [[u64; WORDS]; 2],
+    /// Whether there are short entries at all.
+    two_sided: bool,
     /// Bars at which both entries fire.
     conflicts: usize,
 }
@@ -44,7 +46,7 @@ impl Flags {
     pub(super) fn new() -> Self {
         let none = [0; WORDS];
         let events = [Events { words: none, filled: 0 }; 3];
-        Self { from: 0, events, shorts: none, exits: [none; 2], conflicts: 0 }
+        Self { from: 0, events, shorts: none, exits: [none; 2], two_sided: false, conflicts: 0 }
     }
 
     /// Reads long entry, long exit, short entry and short exit from `from` on: a stretch, or what is left of the bars, behind
@@ -62,15 +64,12 @@ impl Flags {
         simd::wide(Reading { flags: self, rules, within, shorts });
     }
 
-    /// The first bar from `from` on, in this stretch, at which `holding` acts.
+    /// The first bar from `from` on, which lies in this stretch, at which `holding` acts.
     #[inline(always)]
     pub(super) fn next(&self, holding: Holding, from: usize) -> Option<usize> {
         let Events { words, filled } = &self.events[holding as usize];
         let at = from - self.from;
-        let word = at / WORD;
-        if word >= WORDS {
-            return None;
-        }
+        let word = at / WORD % WORDS;
         // This word and those behind it are looked at as one: whether it holds the bit is anyone's guess.
         let here = words[word] & (u64::MAX << (at % WORD));
         let behind = filled & (u64::MAX - 1) << word;
@@ -89,11 +88,13 @@ impl Flags {
         bit(&self.shorts, bar - self.from)
     }
 
-    /// Whether the entry of a side acts at `bar`.
+    /// Whether the entry of a side acts at `bar`, at which the other side is held.
     #[inline(always)]
     pub(super) fn enters(&self, long: bool, bar: usize) -> bool {
         let at = bar - self.from;
-        bit(&self.events[Holding::Nothing as usize].words, at) && bit(&self.shorts, at) != long
+        self.two_sided
+            && bit(&self.events[Holding::Nothing as usize].words, at)
+            && bit(&self.shorts, at) != long
     }
 
     /// Whether the exit rule of the side held fires at `bar`.
@@ -130,7 +131,7 @@ impl Task for Reading<'_> {
         let n_words = rules[0].len();
         let [long_entry, long_exit, short_entry, short_exit] = rules.map(|rule| &rule[..n_words]);
         let [flat, long, short] = &mut flags.events;
-        flags.conflicts = 0;
+        (flags.conflicts, flags.two_sided) = (0, shorts);
         if shorts {
             let mut both = 0;
             for i in 0..n_words {
@@ -248,16 +249,13 @@ mod tests {
                 }
             }
             for bar in bars {
-                assert_eq!(
-                    (flags.enters(true, bar), flags.enters(false, bar)),
-                    (long(bar), short(bar))
-                );
+                let sides = (flags.enters(true, bar), flags.enters(false, bar));
+                assert_eq!(sides, (shorts && long(bar), short(bar)));
                 assert_eq!(flags.exits(true, bar), at(1, bar));
                 if long(bar) || short(bar) {
                     assert_eq!(flags.is_short(bar), short(bar));
                 }
             }
-            assert_eq!(flags.next(Holding::Nothing, from + STRETCH), None);
         }
     }
 }

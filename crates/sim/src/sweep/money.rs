@@ -356,8 +356,8 @@ fn short_value(num: u128) -> Option<i64> {
     let quotient = shifted / ODD;
     let rest = (shifted % ODD) << 8 | (num as u64 & 0xFF);
     // To even: a rest of a half goes up from an odd quotient.
-    let up = 2 * rest + (quotient & 1) > ONE.unsigned_abs();
-    // Below 2^46.
+    // Below 2^46, and the rest below 2^27.
+    let up = rest.wrapping_mul(2).wrapping_add(quotient & 1) > ONE.unsigned_abs();
     Some(quotient.cast_signed().wrapping_add(i64::from(up)))
 }
 

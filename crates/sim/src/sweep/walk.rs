@@ -76,26 +76,24 @@ impl<'a> Near<'a> {
 }
 
 /// A variant on its way over the bars: it is told its signals a stretch at a time and remembers where it stands.
+///
+/// A position lies here in parts, each written where it stays: to move it as a whole takes longer than to open it.
 #[derive(Debug)]
 pub(super) struct Walker<'a> {
     job: Job<'a>,
     books: Books<'a>,
-    position: Option<Position>,
+    held: Option<Held>,
+    /// What guards the lot held, where it is `armed`.
+    guard: Guard,
+    armed: bool,
+    /// The bar at whose open the time stop closes the lot held.
+    due: usize,
     /// Without a position, the next bar at whose close one is decided on; with one, the next bar that may end it.
     next: usize,
-    /// Whether any position has a level.
+    /// Whether every position has levels.
     guarded: bool,
     /// A number left the integers that are counted in here.
     beyond: bool,
-}
-
-/// A position and what guards it.
-#[derive(Debug)]
-struct Position {
-    held: Held,
-    guard: Option<Guard>,
-    /// The bar at whose open the time stop closes it.
-    due: usize,
 }
 
 /// Why a position was not opened.
@@ -120,8 +118,17 @@ impl<'a> Walker<'a> {
     pub(super) fn new(job: Job<'a>, tape: &'a Tape<'a>, list: bool) -> Self {
         let mut books = Books::new(tape, job.market.capital);
         books.trades = list.then(Vec::new);
-        let guarded = job.distances.iter().any(Option::is_some);
-        Self { job, books, position: None, next: tape.bars.n_warmup(), guarded, beyond: false }
+        Self {
+            books,
+            held: None,
+            guard: Guard::new(true, 0, Levels::default(), None, None),
+            armed: false,
+            due: usize::MAX,
+            next: tape.bars.n_warmup(),
+            guarded: job.distances.iter().any(Option::is_some),
+            beyond: false,
+            job,
+        }
     }
 
     /// The bars at whose closes something can be decided: from the first to the one in front of the second.
@@ -141,35 +148,31 @@ impl<'a> Walker<'a> {
         if self.beyond {
             return None;
         }
-        let open = self.position.map(|position| position.held);
-        if open.is_none() {
+        if self.held.is_none() {
             self.books.mark_flat(tape.bars.len());
         }
-        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref())?;
+        let (rules, capital) = (self.job.rules, self.job.market.capital);
+        let outcome = self.books.outcome(rules, capital, self.held.as_ref())?;
         Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
     fn follow(&mut self, flags: &Flags, near: &Near<'_>) -> Option<()> {
         self.books.reject(RejectReason::Conflict, flags.conflicts());
-        let mut position = self.position.take();
+        let mut held = self.held;
         while self.next < near.to {
-            let open = match position.take() {
-                Some(open) => open,
-                None => {
-                    let Some(decided) = flags.next(Holding::Nothing, self.next) else {
-                        self.next = near.to;
-                        break;
-                    };
-                    position = self.entered(!flags.is_short(decided), decided, near)?;
-                    continue;
-                }
+            held = if let Some(held) = held {
+                self.hold(held, flags, near)?
+            } else if let Some(decided) = flags.next(Holding::Nothing, self.next) {
+                self.entered(!flags.is_short(decided), decided, near)?
+            } else {
+                self.next = near.to;
+                None
             };
-            position = self.hold(open, flags, near)?;
         }
-        if let Some(open) = &position {
-            self.books.mark_held(&open.held, near.to, &near.closes)?;
+        if let Some(held) = &held {
+            self.books.mark_held(held, near.to, &near.closes)?;
         }
-        self.position = position;
+        self.held = held;
         Some(())
     }
 
@@ -188,12 +191,11 @@ impl<'a> Walker<'a> {
 
     /// Makes the entry decided on at `decided`, or counts why not.
     #[inline(always)]
-    fn entered(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Option<Option<Position>> {
-        let bar = self.fill_bar(decided);
-        // That bar's close is the first to decide something, unless the fill was at its close.
+    fn entered(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Option<Option<Held>> {
+        // The close of the bar of the fill is the first to decide something, unless the fill was at that close.
         self.next = decided + 1;
-        match self.enter(long, decided, bar, near.tape) {
-            Ok(position) => Some(Some(position)),
+        match self.enter(long, decided, near.tape) {
+            Ok(held) => Some(Some(held)),
             Err(Not::Refused(reason)) => {
                 self.books.reject(reason, 1);
                 Some(None)
@@ -204,24 +206,19 @@ impl<'a> Walker<'a> {
 
     /// The tests stand in the order in which a refusal is named.
     #[inline(always)]
-    fn enter(
-        &mut self,
-        long: bool,
-        decided: usize,
-        bar: usize,
-        tape: &Tape<'_>,
-    ) -> Result<Position, Not> {
-        let market = &self.job.market;
+    fn enter(&mut self, long: bool, decided: usize, tape: &Tape<'_>) -> Result<Held, Not> {
+        let (market, bar) = (&self.job.market, self.fill_bar(decided));
         let equity = self.books.cash;
         if equity <= 0 {
             return Err(Not::Refused(RejectReason::Cash));
         }
         let price = market.taker_price(self.raw_price(tape, bar), long);
-        let (levels, trailing) = if self.guarded {
-            self.levels(long, price, decided).ok_or(Not::Refused(RejectReason::StopUndefined))?
-        } else {
-            (Levels::default(), None)
-        };
+        let (mut levels, mut trailing) = Default::default();
+        if self.guarded {
+            (levels, trailing) = self
+                .levels(long, price, decided)
+                .ok_or(Not::Refused(RejectReason::StopUndefined))?;
+        }
         let stop = levels.stop_loss.or(levels.first_trail);
         let lot = market.quantity(price, equity, stop).ok_or(Not::Beyond)?;
         if lot.quantity <= 0 {
@@ -236,15 +233,16 @@ impl<'a> Walker<'a> {
         }
         self.books.mark_flat(bar);
         self.books.open(long, &lot).ok_or(Not::Beyond)?;
-        let guard = if self.guarded || !long {
+        self.armed = self.guarded || !long;
+        if self.armed {
             let cash = self.books.cash;
             let liquidation = if long { None } else { money::liquidation(cash, lot.quantity) };
-            Some(Guard::new(long, price, levels, liquidation, trailing))
-        } else {
-            None
-        };
-        let due = self.job.time_stop_us.map_or(usize::MAX, |us| tape.first_after(bar, us));
-        Ok(Position { held: Held { long, lot, price, bar }, guard, due })
+            self.guard = Guard::new(long, price, levels, liquidation, trailing);
+        }
+        if let Some(us) = self.job.time_stop_us {
+            self.due = tape.first_after(bar, us);
+        }
+        Ok(Held { long, lot, price, bar })
     }
 
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
@@ -268,69 +266,60 @@ impl<'a> Walker<'a> {
         Some((levels, trailing))
     }
 
-    /// Follows the open position to its end, books that, and makes the entry that follows from it; or goes to the end of the
+    /// Follows the lot held to its end, books that, and makes the entry that follows from it; or goes to the end of the
     /// stretch.
     #[inline(always)]
-    fn hold(
-        &mut self,
-        mut open: Position,
-        flags: &Flags,
-        near: &Near<'_>,
-    ) -> Option<Option<Position>> {
-        match self.way(&mut open, flags, near) {
+    fn hold(&mut self, held: Held, flags: &Flags, near: &Near<'_>) -> Option<Option<Held>> {
+        match self.way(held.long, flags, near) {
             Way::Open => {
                 self.next = near.to;
-                Some(Some(open))
+                Some(Some(held))
             }
             Way::Stopped(bar, raw, reason) => {
                 self.next = bar;
-                self.close(&open.held, bar, raw, reason, near)?;
+                self.close(&held, bar, raw, reason, near)?;
                 Some(None)
             }
             Way::Decided(decided) => {
-                let (held, bar) = (&open.held, self.fill_bar(decided));
+                let bar = self.fill_bar(decided);
                 let raw = self.raw_price(near.tape, bar);
                 // With fill = close the position is still held when the decision looks at equity.
                 if self.job.market.at_close {
-                    self.books.equity(held, raw)?;
+                    self.books.equity(&held, raw)?;
                 }
-                let own_exit = flags.exits(held.long, decided);
-                let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
-                self.close(held, bar, raw, reason, near)?;
+                let turns = flags.enters(!held.long, decided);
+                let reverse = turns && !flags.exits(held.long, decided);
+                let reason = if reverse { ExitReason::Reverse } else { ExitReason::Signal };
+                self.close(&held, bar, raw, reason, near)?;
                 self.next = decided + 1;
-                if flags.enters(!held.long, decided) {
-                    return self.entered(!held.long, decided, near);
-                }
-                Some(None)
+                if turns { self.entered(!held.long, decided, near) } else { Some(None) }
             }
         }
     }
 
     /// What ends an open position comes first of: a level inside a bar, the time stop, a signal.
     #[inline(always)]
-    fn way(&mut self, open: &mut Position, flags: &Flags, near: &Near<'_>) -> Way {
-        let holding = if open.held.long { Holding::Long } else { Holding::Short };
+    fn way(&mut self, long: bool, flags: &Flags, near: &Near<'_>) -> Way {
+        let holding = if long { Holding::Long } else { Holding::Short };
         let signal = flags.next(holding, self.next);
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
         let end = signal.map_or(near.to, |bar| bar + 1);
-        let until = end.min(open.due);
-        if let Some(guard) = &mut open.guard
-            && self.next < until
-        {
+        let until = end.min(self.due);
+        if self.armed && self.next < until {
             let (low, high) = near.range.bounds(self.next, until);
             // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop again.
-            let over = signal.is_some() || open.due < end || !guard.trails();
-            if !(over && guard.stays_clear(low, high)) {
-                let intrabar = self.job.market.intrabar;
+            let over = signal.is_some() || self.due < end || !self.guard.trails();
+            if !(over && self.guard.stays_clear(low, high)) {
+                let (bars, intrabar) = (self.next..until, self.job.market.intrabar);
                 let ambiguous = &mut self.books.ambiguous_bars;
-                let hit = level_hit(guard, near, intrabar, self.next..until, ambiguous);
+                let hit = level_hit(&mut self.guard, near, intrabar, bars, ambiguous);
                 if let Some((bar, price, reason)) = hit {
                     return Way::Stopped(bar, price, reason);
                 }
             }
         }
-        if open.due < end {
-            return Way::Stopped(open.due, near.tape.bars.open()[open.due], ExitReason::TimeStop);
+        if self.due < end {
+            return Way::Stopped(self.due, near.tape.bars.open()[self.due], ExitReason::TimeStop);
         }
         signal.map_or(Way::Open, Way::Decided)
     }
