@@ -13,10 +13,33 @@ use super::money::{LIMIT, Lot, value};
 use super::pyramid::Spans;
 use super::tape::Tape;
 
+/// Long or short, as a mask that turns the sign of money without a branch. It fills a word, so that what holds it is moved
+/// in whole words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way(i64);
+
+impl Way {
+    #[inline(always)]
+    pub(super) fn of(long: bool) -> Self {
+        Self(i64::from(long) - 1)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_long(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The same for a long position, with its sign changed for a short one.
+    #[inline(always)]
+    fn signed(self, money: i64) -> i64 {
+        (money ^ self.0).wrapping_sub(self.0)
+    }
+}
+
 /// The lot held, money and quantity in units of 1e-8, all below [`LIMIT`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
-    pub(super) long: bool,
+    pub(super) way: Way,
     /// What it cost; the quantity is above 0.
     pub(super) lot: Lot,
     pub(super) price: i64,
@@ -87,18 +110,18 @@ impl<'a> Books<'a> {
 
     /// Books an entry that cash covers.
     #[inline(always)]
-    pub(super) fn open(&mut self, long: bool, lot: &Lot) -> Option<()> {
-        self.book(!long, lot)
+    pub(super) fn open(&mut self, way: Way, lot: &Lot) -> Option<()> {
+        self.book(way.signed(lot.notional).wrapping_neg(), lot.fee)
     }
 
     /// Books the exit of the whole lot.
     #[inline(always)]
     pub(super) fn close(&mut self, held: &Held, closing: &Closing) -> Option<()> {
-        self.book(held.long, &closing.lot)?;
+        self.book(held.way.signed(closing.lot.notional), closing.lot.fee)?;
         // Four amounts below 2^61.
         let fees = held.lot.fee.wrapping_add(closing.lot.fee);
         let gained = closing.lot.notional.wrapping_sub(held.lot.notional);
-        let pnl = signed(held.long, gained).wrapping_sub(fees);
+        let pnl = held.way.signed(gained).wrapping_sub(fees);
         let held_us = self.tape.time_us(closing.bar).wrapping_sub(self.tape.time_us(held.bar));
         self.tally.add_short(pnl, held.lot.quantity, held.price, held_us);
         if self.trades.is_some() {
@@ -107,13 +130,12 @@ impl<'a> Books<'a> {
         Some(())
     }
 
-    /// Books a fill: what it brings or takes, and its fee.
+    /// Books a fill: what it brings, or takes, and its fee.
     #[inline(always)]
-    fn book(&mut self, sold: bool, lot: &Lot) -> Option<()> {
+    fn book(&mut self, brought: i64, fee: i64) -> Option<()> {
         // Three amounts below 2^61.
-        let cash = self.cash.wrapping_add(signed(sold, lot.notional)).wrapping_sub(lot.fee);
-        self.cash = in_range(cash)?;
-        self.fees += i128::from(lot.fee);
+        self.cash = in_range(self.cash.wrapping_add(brought).wrapping_sub(fee))?;
+        self.fees += i128::from(fee);
         Some(())
     }
 
@@ -132,12 +154,12 @@ impl<'a> Books<'a> {
     fn list(&mut self, held: &Held, exit_fee: i64, exit: Option<Exit>) {
         let Some(trades) = &mut self.trades else { return };
         trades.push(Trade {
-            side: if held.long { Side::Long } else { Side::Short },
+            side: if held.way.is_long() { Side::Long } else { Side::Short },
             quantity: exact::decimal(held.lot.quantity.into()),
             entry_price: exact::decimal(held.price.into()),
             entry_bar_idx: held.bar,
             entry_time_us: self.tape.bars.time_us()[held.bar],
-            entry_tag: Arc::from(if held.long { "long_entry" } else { "short_entry" }),
+            entry_tag: Arc::from(if held.way.is_long() { "long_entry" } else { "short_entry" }),
             commission: exact::decimal((held.lot.fee + exit_fee).into()),
             exit,
         });
@@ -187,8 +209,8 @@ impl<'a> Books<'a> {
             self.end_days_held(held, to)?;
         }
         let (low, high) = closes.bounds(from, to);
-        let (best, worst) = if held.long { (high, low) } else { (low, high) };
-        let one = signed(held.long, held.lot.quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
+        let (best, worst) = if held.way.is_long() { (high, low) } else { (low, high) };
+        let one = held.way.signed(held.lot.quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
         let cash = self.cash as f64;
         if cash + one * best as f64 > self.peak as f64 - ESTIMATED {
             return self.climb(held, from, to, closes);
@@ -215,7 +237,7 @@ impl<'a> Books<'a> {
     #[inline(never)]
     fn sink(&mut self, held: &Held, from: usize, to: usize, closes: &Spans<'_>) -> Option<()> {
         let (low, high) = closes.extremes(from, to);
-        let worst = self.equity(held, if held.long { low } else { high })?;
+        let worst = self.equity(held, if held.way.is_long() { low } else { high })?;
         self.trough = self.trough.min(worst);
         Some(())
     }
@@ -259,7 +281,7 @@ impl<'a> Books<'a> {
     #[inline(always)]
     pub(super) fn equity(&self, held: &Held, close: i64) -> Option<i64> {
         // Both below 2^61.
-        in_range(self.cash.wrapping_add(signed(held.long, value(held.lot.quantity, close)?)))
+        in_range(self.cash.wrapping_add(held.way.signed(value(held.lot.quantity, close)?)))
     }
 
     /// What came of the variant, `open` being the position still held; every bar is marked.
@@ -275,8 +297,8 @@ impl<'a> Books<'a> {
         let (mut final_e8, mut open_pnl) = (self.cash, 0);
         if let Some(held) = open {
             let worth = value(held.lot.quantity, close)?;
-            final_e8 += signed(held.long, worth);
-            open_pnl = signed(held.long, worth - held.lot.notional) - held.lot.fee;
+            final_e8 += held.way.signed(worth);
+            open_pnl = held.way.signed(worth - held.lot.notional) - held.lot.fee;
             self.list(held, 0, None);
         }
         self.tell_drawdown(last);
@@ -315,7 +337,7 @@ fn peak_band(need: i128, held: &Held) -> (i64, i64) {
     let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
     // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the half
     // behind an odd number to the even one behind.
-    if held.long {
+    if held.way.is_long() {
         let least = need * ONE - ONE / 2 + (need & 1);
         (i64::MIN, clamp(-(-least).div_euclid(quantity)))
     } else {
@@ -323,11 +345,6 @@ fn peak_band(need: i128, held: &Held) -> (i64, i64) {
         let level = greatest.div_euclid(quantity);
         (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
     }
-}
-
-#[inline(always)]
-fn signed(long: bool, money: i64) -> i64 {
-    if long { money } else { money.wrapping_neg() }
 }
 
 #[inline(always)]
@@ -344,12 +361,13 @@ mod tests {
         for quantity in [1, 3, 25_000_000, 50_000_000, 100_000_000, 150_000_001, 250_000_000] {
             for long in [true, false] {
                 let lot = Lot { quantity, notional: 0, fee: 0 };
-                let held = Held { long, lot, price: 1, bar: 0 };
+                let way = Way::of(long);
+                let held = Held { way, lot, price: 1, bar: 0 };
                 for need in -12..=12 {
                     let (floor, ceiling) = peak_band(need, &held);
                     for close in 1..60 {
                         let reached =
-                            i128::from(signed(long, value(quantity, close).unwrap())) >= need;
+                            i128::from(way.signed(value(quantity, close).unwrap())) >= need;
                         let inside = close <= floor || close >= ceiling;
                         assert_eq!(inside, reached, "{quantity} {long} {need} {close}");
                     }

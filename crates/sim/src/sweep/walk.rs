@@ -7,7 +7,7 @@ use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 
 use super::Walked;
-use super::books::{Books, Closing, Held};
+use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
@@ -104,7 +104,7 @@ enum Not {
 }
 
 /// How a position goes on.
-enum Way {
+enum End {
     /// It is still open behind the stretch.
     Open,
     /// A level or the time stop ends it at a bar, at a price.
@@ -232,7 +232,8 @@ impl<'a> Walker<'a> {
             return Err(Not::Refused(RejectReason::Cash));
         }
         self.books.mark_flat(bar);
-        self.books.open(long, &lot).ok_or(Not::Beyond)?;
+        let way = Way::of(long);
+        self.books.open(way, &lot).ok_or(Not::Beyond)?;
         self.armed = self.guarded || !long;
         if self.armed {
             let cash = self.books.cash;
@@ -242,7 +243,7 @@ impl<'a> Walker<'a> {
         if let Some(us) = self.job.time_stop_us {
             self.due = tape.first_after(bar, us);
         }
-        Ok(Held { long, lot, price, bar })
+        Ok(Held { way, lot, price, bar })
     }
 
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
@@ -270,36 +271,37 @@ impl<'a> Walker<'a> {
     /// stretch.
     #[inline(always)]
     fn hold(&mut self, held: Held, flags: &Flags, near: &Near<'_>) -> Option<Option<Held>> {
-        match self.way(held.long, flags, near) {
-            Way::Open => {
+        let long = held.way.is_long();
+        match self.end(long, flags, near) {
+            End::Open => {
                 self.next = near.to;
                 Some(Some(held))
             }
-            Way::Stopped(bar, raw, reason) => {
+            End::Stopped(bar, raw, reason) => {
                 self.next = bar;
                 self.close(&held, bar, raw, reason, near)?;
                 Some(None)
             }
-            Way::Decided(decided) => {
+            End::Decided(decided) => {
                 let bar = self.fill_bar(decided);
                 let raw = self.raw_price(near.tape, bar);
                 // With fill = close the position is still held when the decision looks at equity.
                 if self.job.market.at_close {
                     self.books.equity(&held, raw)?;
                 }
-                let turns = flags.enters(!held.long, decided);
-                let reverse = turns && !flags.exits(held.long, decided);
+                let turns = flags.enters(!long, decided);
+                let reverse = turns && !flags.exits(long, decided);
                 let reason = if reverse { ExitReason::Reverse } else { ExitReason::Signal };
                 self.close(&held, bar, raw, reason, near)?;
                 self.next = decided + 1;
-                if turns { self.entered(!held.long, decided, near) } else { Some(None) }
+                if turns { self.entered(!long, decided, near) } else { Some(None) }
             }
         }
     }
 
     /// What ends an open position comes first of: a level inside a bar, the time stop, a signal.
     #[inline(always)]
-    fn way(&mut self, long: bool, flags: &Flags, near: &Near<'_>) -> Way {
+    fn end(&mut self, long: bool, flags: &Flags, near: &Near<'_>) -> End {
         let holding = if long { Holding::Long } else { Holding::Short };
         let signal = flags.next(holding, self.next);
         // A signal lets its own bar pass whole; the bar of a time stop only opens.
@@ -314,14 +316,14 @@ impl<'a> Walker<'a> {
                 let ambiguous = &mut self.books.ambiguous_bars;
                 let hit = level_hit(&mut self.guard, near, intrabar, bars, ambiguous);
                 if let Some((bar, price, reason)) = hit {
-                    return Way::Stopped(bar, price, reason);
+                    return End::Stopped(bar, price, reason);
                 }
             }
         }
         if self.due < end {
-            return Way::Stopped(self.due, near.tape.bars.open()[self.due], ExitReason::TimeStop);
+            return End::Stopped(self.due, near.tape.bars.open()[self.due], ExitReason::TimeStop);
         }
-        signal.map_or(Way::Open, Way::Decided)
+        signal.map_or(End::Open, End::Decided)
     }
 
     /// Marks the position up to `bar` and closes it there at `raw`: a target as maker at its price, all else as taker with
@@ -337,7 +339,7 @@ impl<'a> Walker<'a> {
     ) -> Option<()> {
         self.books.mark_held(held, bar, &near.closes)?;
         let market = &self.job.market;
-        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
+        let (buying, maker) = (!held.way.is_long(), reason == ExitReason::TakeProfit);
         let price =
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
         let lot = market.cost(held.lot.quantity, price, maker)?;
