@@ -175,7 +175,7 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
             for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
                 let rules = places.map(|place| bits.words(place, &tile, &near.bars()));
                 flags.read(from, rules, walker.decisions(work.tape), *shorts);
-                walker.advance(&flags, &near);
+                walker.advance(&flags, &mut near);
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::exact;
-use crate::metrics::{Drawdown, Summary, Tally};
+use crate::metrics::{Drawdown, Summary, Tally, Waiting};
 use crate::order::{Exit, ExitReason, RejectReason, Side, Trade};
 use crate::rules::Rules;
 
@@ -114,20 +114,32 @@ impl<'a> Books<'a> {
         self.book(way.signed(lot.notional).wrapping_neg(), lot.fee)
     }
 
-    /// Books the exit of the whole lot.
+    /// Books the exit of the whole lot. Its metrics wait for others.
     #[inline(always)]
-    pub(super) fn close(&mut self, held: &Held, closing: &Closing) -> Option<()> {
+    pub(super) fn close(
+        &mut self,
+        held: &Held,
+        closing: &Closing,
+        waiting: &mut Waiting,
+    ) -> Option<()> {
         self.book(held.way.signed(closing.lot.notional), closing.lot.fee)?;
         // Four amounts below 2^61.
         let fees = held.lot.fee.wrapping_add(closing.lot.fee);
         let gained = closing.lot.notional.wrapping_sub(held.lot.notional);
         let pnl = held.way.signed(gained).wrapping_sub(fees);
         let held_us = self.tape.time_us(closing.bar).wrapping_sub(self.tape.time_us(held.bar));
-        self.tally.add_short(pnl, held.lot.quantity, held.price, held_us);
+        if !waiting.push(pnl, held.lot.quantity, held.price, held_us) {
+            self.count(waiting);
+        }
         if self.trades.is_some() {
             self.list_closed(held, closing, pnl);
         }
         Some(())
+    }
+
+    /// Counts the closed trades that wait.
+    pub(super) fn count(&mut self, waiting: &mut Waiting) {
+        self.tally.add_waiting(waiting);
     }
 
     /// Books a fill: what it brings, or takes, and its fee.

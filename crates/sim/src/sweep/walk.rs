@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::metrics::Waiting;
 use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 
@@ -54,13 +55,15 @@ pub(super) struct Near<'a> {
     /// Its bars.
     from: usize,
     to: usize,
+    /// Closed trades of the variant that is here.
+    waiting: Waiting,
 }
 
 impl<'a> Near<'a> {
     /// In front of the first bar.
     pub(super) fn new(tape: &'a Tape<'a>) -> Self {
         let (range, closes) = (Spans::new(&tape.range), Spans::new(&tape.closes));
-        Self { tape, range, closes, from: 0, to: 0 }
+        Self { tape, range, closes, from: 0, to: 0, waiting: Waiting::new() }
     }
 
     /// Goes to the stretch from `from` on, which ends at `end` at the latest.
@@ -138,8 +141,9 @@ impl<'a> Walker<'a> {
     }
 
     /// Walks on over the stretch; `flags` are its signals.
-    pub(super) fn advance(&mut self, flags: &Flags, near: &Near<'_>) {
+    pub(super) fn advance(&mut self, flags: &Flags, near: &mut Near<'_>) {
         self.beyond = self.beyond || self.follow(flags, near).is_none();
+        self.books.count(&mut near.waiting);
     }
 
     /// What came of the variant, all bars being walked, and its trades if they were kept. `None` where only the reference
@@ -156,7 +160,7 @@ impl<'a> Walker<'a> {
         Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
-    fn follow(&mut self, flags: &Flags, near: &Near<'_>) -> Option<()> {
+    fn follow(&mut self, flags: &Flags, near: &mut Near<'_>) -> Option<()> {
         self.books.reject(RejectReason::Conflict, flags.conflicts());
         let mut held = self.held;
         while self.next < near.to {
@@ -270,7 +274,7 @@ impl<'a> Walker<'a> {
     /// Follows the lot held to its end, books that, and makes the entry that follows from it; or goes to the end of the
     /// stretch.
     #[inline(always)]
-    fn hold(&mut self, held: Held, flags: &Flags, near: &Near<'_>) -> Option<Option<Held>> {
+    fn hold(&mut self, held: Held, flags: &Flags, near: &mut Near<'_>) -> Option<Option<Held>> {
         let long = held.way.is_long();
         match self.end(long, flags, near) {
             End::Open => {
@@ -335,7 +339,7 @@ impl<'a> Walker<'a> {
         bar: usize,
         raw: i64,
         reason: ExitReason,
-        near: &Near<'_>,
+        near: &mut Near<'_>,
     ) -> Option<()> {
         self.books.mark_held(held, bar, &near.closes)?;
         let market = &self.job.market;
@@ -343,7 +347,7 @@ impl<'a> Walker<'a> {
         let price =
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
         let lot = market.cost(held.lot.quantity, price, maker)?;
-        self.books.close(held, &Closing { bar, price, reason, lot })
+        self.books.close(held, &Closing { bar, price, reason, lot }, &mut near.waiting)
     }
 }
 
