@@ -173,6 +173,9 @@ fn weighted<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
 fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
     let Some(&base) = x.first() else { return };
     let base: i128 = base.into();
+    if let Some(steps) = Steps::of(x, base, n) {
+        return steps.stddev(x, n, out);
+    }
     // Below it n Σd² and (Σd)² are under (n × limit)² = 2^126.
     let limit = (1_i128 << 63) / n as i128;
     let distance = |i: usize| -> i128 { x[i].into() - base };
@@ -206,6 +209,97 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
     }
 }
 
+/// Distances from a base, counted in steps that all of them are multiples of, so few that the spread of every window is a
+/// double itself: no rounding comes in but those of the long way.
+#[derive(Clone, Copy)]
+struct Steps {
+    base: i128,
+    /// Units of 1e-8 of one.
+    step: i64,
+}
+
+impl Steps {
+    /// `None` where they are too many.
+    fn of<T: Copy + Into<i128>>(x: &[T], base: i128, n: usize) -> Option<Self> {
+        let distance = |&units: &T| i64::try_from(units.into() - base).ok();
+        let (mut least, mut greatest) = (0, 0);
+        for units in x {
+            let distance = distance(units)?;
+            (least, greatest) = (least.min(distance), greatest.max(distance));
+        }
+        let whole = |of: i64| x.iter().all(|units| distance(units).is_some_and(|d| d % of == 0));
+        // Divided by constants, which takes no division.
+        let step = match () {
+            () if whole(1_000_000) => 1_000_000,
+            () if whole(1_000) => 1_000,
+            () => 1,
+        };
+        // n Σd² − (Σd)² is at most (n × range / 2)².
+        let range = greatest.checked_sub(least)? / step;
+        let spread = range.checked_mul(i64::try_from(n).ok()?)?;
+        (spread < 1 << 27).then_some(Self { base, step })
+    }
+
+    /// The deviations of all full windows of `n` bars, from sums in front of each bar that wrap, as only differences count.
+    fn stddev<T: Copy + Into<i128>>(self, x: &[T], n: usize, out: &mut [f64]) {
+        const BLOCK: usize = 1_024;
+        let Some(out) = out.get_mut(n - 1..) else { return };
+        let (mut sums, mut squares) = (Vec::new(), Vec::new());
+        for (nth, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (mut sum, mut square) = (0_i64, 0_i64);
+            sums.clear();
+            squares.clear();
+            for units in &x[nth * BLOCK..nth * BLOCK + out.len() + n - 1] {
+                sums.push(sum);
+                squares.push(square);
+                let distance = self.steps(*units);
+                sum = sum.wrapping_add(distance);
+                square = square.wrapping_add(distance.wrapping_mul(distance));
+            }
+            sums.push(sum);
+            squares.push(square);
+            simd::wide(Spreads { step: self.step, sums: &sums, squares: &squares, n, out });
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "every distance fits 64 bits, as was seen")]
+    fn steps<T: Into<i128>>(self, units: T) -> i64 {
+        let distance = (units.into() - self.base) as i64;
+        match self.step {
+            1_000_000 => distance / 1_000_000,
+            1_000 => distance / 1_000,
+            _ => distance,
+        }
+    }
+}
+
+/// The deviation of every full window of `n` bars.
+struct Spreads<'a> {
+    step: i64,
+    sums: &'a [i64],
+    squares: &'a [i64],
+    n: usize,
+    out: &'a mut [f64],
+}
+
+impl Task for Spreads<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { step, sums, squares, n, out } = self;
+        let scale = n as f64 * exact::ONE_E8 as f64;
+        let (unit, count) = ((step * step) as f64, n as i64);
+        let ends = sums[n..].iter().zip(&squares[n..]);
+        for ((out, old), new) in out.iter_mut().zip(sums.iter().zip(squares)).zip(ends) {
+            let (sum, squares) = (new.0.wrapping_sub(*old.0), new.1.wrapping_sub(*old.1));
+            let spread = squares.wrapping_mul(count).wrapping_sub(sum.wrapping_mul(sum));
+            // Below 2^52 and below 2^40: their product is rounded once.
+            *out = (spread as f64 * unit).sqrt() / scale;
+        }
+    }
+}
+
 /// The square of what 64 bits hold, by one multiplication.
 #[expect(clippy::cast_possible_truncation, reason = "it is below 2^63")]
 fn square(distance: i128) -> i128 {
@@ -216,4 +310,31 @@ fn square(distance: i128) -> i128 {
 fn in_doubles<T: Copy + Into<i128>>(window: &[T]) -> f64 {
     let values: Vec<f64> = window.iter().map(|&units| double(units.into())).collect();
     volatility::deviation(&values, super::average::mean(&values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_in_steps_are_those_of_the_long_way() {
+        let mut state = 3_u64;
+        let mut next = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            i64::try_from((state >> 33) % n).unwrap()
+        };
+        for (step, most) in [(1_000_000, 900), (1_000, 1 << 20), (1, 1 << 22), (7_000, 30)] {
+            let x: Vec<i64> = (0..300).map(|_| 5_000_000_000 + step * next(most)).collect();
+            // Beside them a value that is no multiple of any step, and too far away for a short way.
+            let far: Vec<i64> = x.iter().copied().chain([1 << 61]).collect();
+            for n in [1, 2, 20] {
+                assert!(Steps::of(&x, x[0].into(), n).is_some());
+                assert!(Steps::of(&far, x[0].into(), n).is_none());
+                let (mut short, mut long) = (vec![0.0; 300], vec![0.0; 301]);
+                stddev(&x, n, &mut short);
+                stddev(&far, n, &mut long);
+                assert_eq!(short, long[..300], "{step} {n}");
+            }
+        }
+    }
 }

@@ -131,7 +131,8 @@ impl Guard {
         let (best, worst) =
             if self.long { (high, low) } else { (low.wrapping_neg(), high.wrapping_neg()) };
         let clear = (worst > self.stop) & (best < self.target);
-        clear && self.raised(best).is_none_or(|level| worst > level)
+        let Some(level) = self.raised(best) else { return clear };
+        clear && worst > level
     }
 
     pub(super) fn trails(&self) -> bool {
@@ -141,7 +142,7 @@ impl Guard {
     /// The trailing level that `best` would raise it to, if it is a new extreme.
     #[inline(always)]
     fn raised(&self, best: i64) -> Option<i64> {
-        (self.trails() && best > self.extreme).then(|| self.trail_level(best))
+        if self.trails() && best > self.extreme { Some(self.trail_level(best)) } else { None }
     }
 
     /// Open, best and worst price.
@@ -153,8 +154,9 @@ impl Guard {
     #[inline(always)]
     fn trail_level(&self, extreme: i64) -> i64 {
         let price = if self.long { extreme } else { -extreme };
-        let level = self.trailing.and_then(|gap| gap.level(price, !self.long));
-        level.map_or(-NEVER, |level| mirrored(self.long, level))
+        let Some(gap) = self.trailing else { return -NEVER };
+        let Some(level) = gap.level(price, !self.long) else { return -NEVER };
+        mirrored(self.long, level)
     }
 
     /// The stop nearest the price. Of equal ones the stop loss, then the trailing stop.
@@ -170,6 +172,7 @@ impl Guard {
     }
 }
 
+#[inline(always)]
 fn mirrored(long: bool, level: i64) -> i64 {
     if long { level } else { -level }
 }

@@ -211,10 +211,10 @@ impl Gap {
     pub(super) fn quote(distance: f64) -> Self {
         const NEAR: f64 = (1_u64 << 40) as f64;
         let units = distance * ONE as f64;
-        // The shortest decimal lies within half a place of the double, so below 2^40 units within 2^-12 of
-        // `units`; unless that is near a half, both round alike, and so does the level around a whole price.
+        // The shortest decimal lies within half a place of the double, and so by two roundings of `units`; unless that is
+        // near a half, both round alike, and so does the level around a whole price.
         let (whole, off) = nearest(units);
-        if units.abs() < NEAR && off.abs() < 0.49 {
+        if units.abs() < NEAR && off.abs() < 0.5 - units.abs() * ROUNDED {
             Self::Units(whole)
         } else {
             Self::long(distance)

@@ -253,20 +253,16 @@ impl<'a> Walker<'a> {
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
     fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
-        let gap = |level: usize| self.job.distances[level].as_ref().map(|d| d.at(decided));
-        let at = |gap: Option<Gap>, up: bool| match gap {
-            None => Some(None),
-            Some(gap) => {
-                let level = gap.level(entry, up)?;
-                let beyond = if up { level > entry } else { level < entry };
-                beyond.then_some(Some(level))
-            }
+        let [stop_loss, target, trailing] = &self.job.distances;
+        let at = |distance: &Option<Distance>| match distance {
+            Some(distance) => Some(distance.at(decided)),
+            None => None,
         };
-        let trailing = gap(2);
+        let (stop_loss, target, trailing) = (at(stop_loss), at(target), at(trailing));
         let levels = Levels {
-            stop_loss: at(gap(0), !long)?,
-            target: at(gap(1), long)?,
-            first_trail: at(trailing, !long)?,
+            stop_loss: level(stop_loss, entry, !long)?,
+            target: level(target, entry, long)?,
+            first_trail: level(trailing, entry, !long)?,
         };
         Some((levels, trailing))
     }
@@ -349,6 +345,15 @@ impl<'a> Walker<'a> {
         let lot = market.cost(held.lot.quantity, price, maker)?;
         self.books.close(held, &Closing { bar, price, reason, lot }, &mut near.waiting)
     }
+}
+
+/// The level at a distance from `entry`, if there is a distance; `None` when it has no value or lies on the wrong side.
+#[inline(always)]
+fn level(gap: Option<Gap>, entry: i64, up: bool) -> Option<Option<i64>> {
+    let Some(gap) = gap else { return Some(None) };
+    let level = gap.level(entry, up)?;
+    let beyond = if up { level > entry } else { level < entry };
+    if beyond { Some(Some(level)) } else { None }
 }
 
 /// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
