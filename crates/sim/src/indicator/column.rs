@@ -82,7 +82,11 @@ impl Exact {
 /// `op` over windows of `n` bars of `column`, run by run of its defined values.
 pub(super) fn exact(bars: &Bars, column: Column, op: Exact, n: usize, out: &mut [f64]) {
     if let Some(prices) = bars.prices(column) {
-        return over(prices, op, n, out);
+        let steps = if let Exact::Stddev = op { Steps::of(prices, n) } else { None };
+        return match steps {
+            Some(steps) => steps.stddev(prices, n, out),
+            None => over(prices, op, n, out),
+        };
     }
     let Some(units) = bars.extra(column) else { return };
     for run in runs(units.len(), |i| units[i].is_some()) {
@@ -173,9 +177,6 @@ fn weighted<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
 fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
     let Some(&base) = x.first() else { return };
     let base: i128 = base.into();
-    if let Some(steps) = Steps::of(x, base, n) {
-        return steps.stddev(x, n, out);
-    }
     // Below it n Σd² and (Σd)² are under (n × limit)² = 2^126.
     let limit = (1_i128 << 63) / n as i128;
     let distance = |i: usize| -> i128 { x[i].into() - base };
@@ -209,25 +210,21 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
     }
 }
 
-/// Distances from a base, counted in steps that all of them are multiples of, so few that the spread of every window is a
-/// double itself: no rounding comes in but those of the long way.
+/// Distances of prices from one of them, counted in steps that all of them are multiples of, so few that the spread of every
+/// window is a double itself: no rounding comes in but those of the long way.
 #[derive(Clone, Copy)]
 struct Steps {
-    base: i128,
+    base: i64,
     /// Units of 1e-8 of one.
     step: i64,
 }
 
 impl Steps {
     /// `None` where they are too many.
-    fn of<T: Copy + Into<i128>>(x: &[T], base: i128, n: usize) -> Option<Self> {
-        let distance = |&units: &T| i64::try_from(units.into() - base).ok();
-        let (mut least, mut greatest) = (0, 0);
-        for units in x {
-            let distance = distance(units)?;
-            (least, greatest) = (least.min(distance), greatest.max(distance));
-        }
-        let whole = |of: i64| x.iter().all(|units| distance(units).is_some_and(|d| d % of == 0));
+    fn of(prices: &[i64], n: usize) -> Option<Self> {
+        let base = *prices.first()?;
+        // Between prices, which are above 0, every distance fits.
+        let whole = |of: i64| prices.iter().all(|price| price.wrapping_sub(base) % of == 0);
         // Divided by constants, which takes no division.
         let step = match () {
             () if whole(1_000_000) => 1_000_000,
@@ -235,13 +232,13 @@ impl Steps {
             () => 1,
         };
         // n Σd² − (Σd)² is at most (n × range / 2)².
-        let range = greatest.checked_sub(least)? / step;
-        let spread = range.checked_mul(i64::try_from(n).ok()?)?;
+        let (least, greatest) = simd::extremes(prices);
+        let spread = ((greatest - least) / step).checked_mul(i64::try_from(n).ok()?)?;
         (spread < 1 << 27).then_some(Self { base, step })
     }
 
     /// The deviations of all full windows of `n` bars, from sums in front of each bar that wrap, as only differences count.
-    fn stddev<T: Copy + Into<i128>>(self, x: &[T], n: usize, out: &mut [f64]) {
+    fn stddev(self, prices: &[i64], n: usize, out: &mut [f64]) {
         const BLOCK: usize = 1_024;
         let Some(out) = out.get_mut(n - 1..) else { return };
         let (mut sums, mut squares) = (Vec::new(), Vec::new());
@@ -249,10 +246,10 @@ impl Steps {
             let (mut sum, mut square) = (0_i64, 0_i64);
             sums.clear();
             squares.clear();
-            for units in &x[nth * BLOCK..nth * BLOCK + out.len() + n - 1] {
+            for price in &prices[nth * BLOCK..nth * BLOCK + out.len() + n - 1] {
                 sums.push(sum);
                 squares.push(square);
-                let distance = self.steps(*units);
+                let distance = self.steps(*price);
                 sum = sum.wrapping_add(distance);
                 square = square.wrapping_add(distance.wrapping_mul(distance));
             }
@@ -262,9 +259,8 @@ impl Steps {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "every distance fits 64 bits, as was seen")]
-    fn steps<T: Into<i128>>(self, units: T) -> i64 {
-        let distance = (units.into() - self.base) as i64;
+    fn steps(self, price: i64) -> i64 {
+        let distance = price.wrapping_sub(self.base);
         match self.step {
             1_000_000 => distance / 1_000_000,
             1_000 => distance / 1_000,
@@ -325,16 +321,14 @@ mod tests {
         };
         for (step, most) in [(1_000_000, 900), (1_000, 1 << 20), (1, 1 << 22), (7_000, 30)] {
             let x: Vec<i64> = (0..300).map(|_| 5_000_000_000 + step * next(most)).collect();
-            // Beside them a value that is no multiple of any step, and too far away for a short way.
-            let far: Vec<i64> = x.iter().copied().chain([1 << 61]).collect();
             for n in [1, 2, 20] {
-                assert!(Steps::of(&x, x[0].into(), n).is_some());
-                assert!(Steps::of(&far, x[0].into(), n).is_none());
-                let (mut short, mut long) = (vec![0.0; 300], vec![0.0; 301]);
-                stddev(&x, n, &mut short);
-                stddev(&far, n, &mut long);
-                assert_eq!(short, long[..300], "{step} {n}");
+                let (mut short, mut long) = (vec![0.0; 300], vec![0.0; 300]);
+                Steps::of(&x, n).expect("few steps").stddev(&x, n, &mut short);
+                over(&x, Exact::Stddev, n, &mut long);
+                assert_eq!(short, long, "{step} {n}");
             }
+            let far: Vec<i64> = x.iter().copied().chain([1 << 61]).collect();
+            assert!(Steps::of(&far, 2).is_none());
         }
     }
 }

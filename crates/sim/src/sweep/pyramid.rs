@@ -120,9 +120,9 @@ impl<'a> Spans<'a> {
             // Over runs that lie inside, each no longer than the one before.
             for level in (0..=(last - block + 1).ilog2() as usize).rev() {
                 let run = 1 << level;
-                if block + run <= last + 1 && inside(self.levels[level][block]) {
-                    block += run;
-                }
+                // Which of them do is anyone's guess, so that nothing is skipped.
+                let passed = (block + run <= last + 1) & inside(self.levels[level][block % BLOCKS]);
+                block += run * usize::from(passed);
             }
             if block > last {
                 return None;
