@@ -6,6 +6,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use crate::exact;
 use crate::order::Trade;
+use crate::simd::{self, Task};
 use crate::timeframe::{DAY_US, SECOND_US, Timeframe};
 
 /// Days of the year that annual_return counts in, whatever the convention for the other metrics.
@@ -153,11 +154,11 @@ fn sample_deviation(values: &[f64], mean: f64) -> f64 {
 
 /// What metrics need of a closed trade, in units of 1e-8 and microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Closed {
-    pub(crate) pnl_e8: i128,
-    pub(crate) quantity_e8: i128,
-    pub(crate) entry_price_e8: i128,
-    pub(crate) held_us: i64,
+struct Closed {
+    pnl_e8: i128,
+    quantity_e8: i128,
+    entry_price_e8: i128,
+    held_us: i64,
 }
 
 impl Closed {
@@ -182,10 +183,10 @@ impl Closed {
 }
 
 /// Closed trades counted one by one, in order of their exits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     won_e8: i128,
-    lost_e8: i128,
+    net_e8: i128,
     held_us: i128,
     /// Sums of pnl percentages: of all, of winners, of losers.
     all: f64,
@@ -194,27 +195,65 @@ pub(crate) struct Tally {
     total: usize,
     winning: usize,
     losing: usize,
-    largest_win: Option<f64>,
-    largest_loss: Option<f64>,
+    /// Infinite as long as there is none.
+    largest_win: f64,
+    largest_loss: f64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            won_e8: 0,
+            net_e8: 0,
+            held_us: 0,
+            all: 0.0,
+            wins: 0.0,
+            losses: 0.0,
+            total: 0,
+            winning: 0,
+            losing: 0,
+            largest_win: f64::NEG_INFINITY,
+            largest_loss: f64::INFINITY,
+        }
+    }
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, closed: &Closed) {
+    fn add(&mut self, closed: &Closed) {
         let percent = closed.pnl_percentage().unwrap_or_default();
-        self.total += 1;
-        self.held_us += i128::from(closed.held_us);
-        self.all += percent;
-        if closed.pnl_e8 > 0 {
-            self.winning += 1;
-            self.won_e8 += closed.pnl_e8;
-            self.wins += percent;
-            self.largest_win = Some(self.largest_win.map_or(percent, |w| w.max(percent)));
-        } else if closed.pnl_e8 < 0 {
-            self.losing += 1;
-            self.lost_e8 -= closed.pnl_e8;
-            self.losses += percent;
-            self.largest_loss = Some(self.largest_loss.map_or(percent, |l| l.min(percent)));
+        self.count(closed.pnl_e8, percent, closed.held_us);
+    }
+
+    /// As [`Self::add`] of each that waits; none does afterwards.
+    pub(crate) fn add_waiting(&mut self, waiting: &mut Waiting) {
+        let n = std::mem::take(&mut waiting.n);
+        let mut percents = [0.0; WAITING];
+        simd::wide(PerCents { waiting, n, out: &mut percents });
+        for (i, percent) in percents.into_iter().enumerate().take(n) {
+            let (pnl, cost) = (waiting.pnl[i], [waiting.quantity[i], waiting.entry_price[i]]);
+            let percent = if percent.is_nan() { long_per_cent(pnl, cost) } else { percent };
+            self.count(pnl.into(), percent, waiting.held_us[i]);
         }
+    }
+
+    /// Whether it won is anyone's guess, so that nothing is skipped: what does not concern it adds 0 or is no extreme.
+    #[inline(always)]
+    fn count(&mut self, pnl_e8: i128, percent: f64, held_us: i64) {
+        let (won, lost) = (pnl_e8 > 0, pnl_e8 < 0);
+        let of = |is: bool, value: f64| if is { value } else { 0.0 };
+        self.total += 1;
+        self.winning += usize::from(won);
+        self.losing += usize::from(lost);
+        self.held_us += i128::from(held_us);
+        self.won_e8 += if won { pnl_e8 } else { 0 };
+        self.net_e8 += pnl_e8;
+        self.all += percent;
+        self.wins += of(won, percent);
+        self.losses += of(lost, percent);
+        let larger = won & (percent > self.largest_win);
+        self.largest_win = if larger { percent } else { self.largest_win };
+        let larger = lost & (percent < self.largest_loss);
+        self.largest_loss = if larger { percent } else { self.largest_loss };
     }
 
     fn metrics(&self) -> Metrics {
@@ -226,12 +265,12 @@ impl Tally {
             avg_trade_return: mean(self.all, self.total),
             avg_win: mean(self.wins, self.winning),
             avg_loss: mean(self.losses, self.losing),
-            largest_win: self.largest_win,
-            largest_loss: self.largest_loss,
+            largest_win: finite(self.largest_win),
+            largest_loss: finite(self.largest_loss),
             ..Metrics::default()
         };
         if self.losing > 0 {
-            metrics.profit_factor = finite(exact::ratio(self.won_e8, self.lost_e8));
+            metrics.profit_factor = finite(exact::ratio(self.won_e8, self.won_e8 - self.net_e8));
         }
         if self.total > 0 {
             let n = self.total as i128;
@@ -241,6 +280,65 @@ impl Tally {
         }
         metrics
     }
+}
+
+/// Closed trades that may wait.
+const WAITING: usize = 64;
+
+/// Closed trades, money in units of 1e-8, that wait to be counted side by side, in order of their exits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    n: usize,
+    pnl: [i64; WAITING],
+    quantity: [i64; WAITING],
+    entry_price: [i64; WAITING],
+    held_us: [i64; WAITING],
+}
+
+impl Waiting {
+    pub(crate) fn new() -> Self {
+        let none = [0; WAITING];
+        Self { n: 0, pnl: none, quantity: none, entry_price: none, held_us: none }
+    }
+
+    /// One more; whether there is room for another.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, pnl: i64, quantity: i64, entry_price: i64, held_us: i64) -> bool {
+        let i = self.n % WAITING;
+        self.pnl[i] = pnl;
+        self.quantity[i] = quantity;
+        self.entry_price[i] = entry_price;
+        self.held_us[i] = held_us;
+        self.n = i + 1;
+        self.n < WAITING
+    }
+}
+
+/// Profits per cent of the first `n` that wait; NaN where doubles leave a doubt.
+struct PerCents<'a> {
+    waiting: &'a Waiting,
+    n: usize,
+    out: &'a mut [f64; WAITING],
+}
+
+impl Task for PerCents<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Waiting { pnl, quantity, entry_price, .. } = self.waiting;
+        // Whole registers: what lies behind the last one is never read.
+        for i in 0..self.n.next_multiple_of(8).min(WAITING) {
+            self.out[i] = exact::quick_per_cent(pnl[i], quantity[i], entry_price[i]);
+        }
+    }
+}
+
+#[cold]
+fn long_per_cent(pnl: i64, [quantity, entry_price]: [i64; 2]) -> f64 {
+    let [pnl_e8, quantity_e8, entry_price_e8] = [pnl, quantity, entry_price].map(i128::from);
+    let closed = Closed { pnl_e8, quantity_e8, entry_price_e8, held_us: 0 };
+    closed.pnl_percentage().unwrap_or_default()
 }
 
 /// `100 * pnl / (quantity * entry price)` of a closed trade, the double nearest to the exact value.
@@ -275,11 +373,6 @@ impl Drawdown {
     pub fn new(initial_e8: i128, start_us: i64) -> Self {
         let summary = DrawdownSummary::default();
         Self { peak_e8: initial_e8, peak_us: start_us, last_us: start_us, below: false, summary }
-    }
-
-    /// The highest mark so far, initial capital included.
-    pub(crate) fn peak_e8(&self) -> i128 {
-        self.peak_e8
     }
 
     /// Takes the mark at a bar's end and returns how far it lies below the peak, per cent.

@@ -45,8 +45,8 @@ pub(crate) fn wide<T: Task>(task: T) -> T::Out {
             // SAFETY: the processor has AVX-512F and AVX-512DQ, as was just asked.
             return unsafe { x86::wide_512(task) };
         }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, as was just asked.
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has AVX2 and FMA, as was just asked.
             return unsafe { x86::wide_256(task) };
         }
     }
@@ -143,7 +143,8 @@ mod x86 {
         task.run()
     }
 
-    #[target_feature(enable = "avx2")]
+    /// FMA comes with the wider registers above too: what asks for it by name need not call for it.
+    #[target_feature(enable = "avx2,fma")]
     pub(super) fn wide_256<T: Task>(task: T) -> T::Out {
         task.run()
     }

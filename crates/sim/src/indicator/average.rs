@@ -180,3 +180,56 @@ impl Wilder {
         self.value
     }
 }
+
+/// Some of them side by side.
+#[derive(Debug)]
+pub(super) struct Wilders {
+    all: [Wilder; LANES],
+}
+
+impl Wilders {
+    /// Of these lengths, no more than [`LANES`].
+    pub(super) fn new(lengths: &[usize]) -> Self {
+        let length = |k: usize| lengths.get(k).copied().unwrap_or(1);
+        Self { all: std::array::from_fn(|k| Wilder::new(length(k))) }
+    }
+
+    /// Their values at the next bars, one row a bar.
+    pub(super) fn advance(&mut self, x: &[f64], rows: &mut [Row]) {
+        let missing = self.all.iter().map(|one| one.missing).max().unwrap_or(0).min(x.len());
+        let (first, x) = x.split_at(missing);
+        let (first_rows, rows) = rows.split_at_mut(missing);
+        for (&x, row) in first.iter().zip(first_rows) {
+            self.all.iter_mut().zip(row).for_each(|(one, value)| *value = one.step(x));
+        }
+        let (n, mut values) =
+            (self.all.each_ref().map(|one| one.n), self.all.each_ref().map(|one| one.value));
+        simd::wide(Settled { n, values: &mut values, x, rows });
+        self.all.iter_mut().zip(values).for_each(|(one, value)| one.value = value);
+    }
+}
+
+/// Bars at which all of them have a value.
+struct Settled<'a> {
+    n: Row,
+    values: &'a mut Row,
+    x: &'a [f64],
+    rows: &'a mut [Row],
+}
+
+impl Task for Settled<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
+    fn run(self) {
+        let mut values = *self.values;
+        for (&x, row) in self.x.iter().zip(self.rows) {
+            for k in 0..LANES {
+                values[k] += (x - values[k]) / self.n[k];
+            }
+            *row = values;
+        }
+        *self.values = values;
+    }
+}

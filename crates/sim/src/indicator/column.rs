@@ -82,7 +82,11 @@ impl Exact {
 /// `op` over windows of `n` bars of `column`, run by run of its defined values.
 pub(super) fn exact(bars: &Bars, column: Column, op: Exact, n: usize, out: &mut [f64]) {
     if let Some(prices) = bars.prices(column) {
-        return over(prices, op, n, out);
+        let steps = if let Exact::Stddev = op { Steps::of(prices, n) } else { None };
+        return match steps {
+            Some(steps) => steps.stddev(prices, n, out),
+            None => over(prices, op, n, out),
+        };
     }
     let Some(units) = bars.extra(column) else { return };
     for run in runs(units.len(), |i| units.get(i).is_some()) {
@@ -206,6 +210,92 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
     }
 }
 
+/// Distances of prices from one of them, counted in steps that all of them are multiples of, so few that the spread of every
+/// window is a double itself: no rounding comes in but those of the long way.
+#[derive(Clone, Copy)]
+struct Steps {
+    base: i64,
+    /// Units of 1e-8 of one.
+    step: i64,
+}
+
+impl Steps {
+    /// `None` where they are too many.
+    fn of(prices: &[i64], n: usize) -> Option<Self> {
+        let base = *prices.first()?;
+        // Between prices, which are above 0, every distance fits.
+        let whole = |of: i64| prices.iter().all(|price| price.wrapping_sub(base) % of == 0);
+        // Divided by constants, which takes no division.
+        let step = match () {
+            () if whole(1_000_000) => 1_000_000,
+            () if whole(1_000) => 1_000,
+            () => 1,
+        };
+        // n Σd² − (Σd)² is at most (n × range / 2)².
+        let (least, greatest) = simd::extremes(prices);
+        let spread = ((greatest - least) / step).checked_mul(i64::try_from(n).ok()?)?;
+        (spread < 1 << 27).then_some(Self { base, step })
+    }
+
+    /// The deviations of all full windows of `n` bars, from sums in front of each bar that wrap, as only differences count.
+    fn stddev(self, prices: &[i64], n: usize, out: &mut [f64]) {
+        const BLOCK: usize = 1_024;
+        let Some(out) = out.get_mut(n - 1..) else { return };
+        let (mut sums, mut squares) = (Vec::new(), Vec::new());
+        for (nth, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (mut sum, mut square) = (0_i64, 0_i64);
+            sums.clear();
+            squares.clear();
+            for price in &prices[nth * BLOCK..nth * BLOCK + out.len() + n - 1] {
+                sums.push(sum);
+                squares.push(square);
+                let distance = self.steps(*price);
+                sum = sum.wrapping_add(distance);
+                square = square.wrapping_add(distance.wrapping_mul(distance));
+            }
+            sums.push(sum);
+            squares.push(square);
+            simd::wide(Spreads { step: self.step, sums: &sums, squares: &squares, n, out });
+        }
+    }
+
+    fn steps(self, price: i64) -> i64 {
+        let distance = price.wrapping_sub(self.base);
+        match self.step {
+            1_000_000 => distance / 1_000_000,
+            1_000 => distance / 1_000,
+            _ => distance,
+        }
+    }
+}
+
+/// The deviation of every full window of `n` bars.
+struct Spreads<'a> {
+    step: i64,
+    sums: &'a [i64],
+    squares: &'a [i64],
+    n: usize,
+    out: &'a mut [f64],
+}
+
+impl Task for Spreads<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { step, sums, squares, n, out } = self;
+        let scale = n as f64 * exact::ONE_E8 as f64;
+        let (unit, count) = ((step * step) as f64, n as i64);
+        let ends = sums[n..].iter().zip(&squares[n..]);
+        for ((out, old), new) in out.iter_mut().zip(sums.iter().zip(squares)).zip(ends) {
+            let (sum, squares) = (new.0.wrapping_sub(*old.0), new.1.wrapping_sub(*old.1));
+            let spread = squares.wrapping_mul(count).wrapping_sub(sum.wrapping_mul(sum));
+            // Below 2^52 and below 2^40: their product is rounded once.
+            *out = (spread as f64 * unit).sqrt() / scale;
+        }
+    }
+}
+
 /// The square of what 64 bits hold, by one multiplication.
 #[expect(clippy::cast_possible_truncation, reason = "it is below 2^63")]
 fn square(distance: i128) -> i128 {
@@ -216,4 +306,29 @@ fn square(distance: i128) -> i128 {
 fn in_doubles<T: Copy + Into<i128>>(window: &[T]) -> f64 {
     let values: Vec<f64> = window.iter().map(|&units| double(units.into())).collect();
     volatility::deviation(&values, super::average::mean(&values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_in_steps_are_those_of_the_long_way() {
+        let mut state = 3_u64;
+        let mut next = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            i64::try_from((state >> 33) % n).unwrap()
+        };
+        for (step, most) in [(1_000_000, 900), (1_000, 1 << 20), (1, 1 << 22), (7_000, 30)] {
+            let x: Vec<i64> = (0..300).map(|_| 5_000_000_000 + step * next(most)).collect();
+            for n in [1, 2, 20] {
+                let (mut short, mut long) = (vec![0.0; 300], vec![0.0; 300]);
+                Steps::of(&x, n).expect("few steps").stddev(&x, n, &mut short);
+                over(&x, Exact::Stddev, n, &mut long);
+                assert_eq!(short, long, "{step} {n}");
+            }
+            let far: Vec<i64> = x.iter().copied().chain([1 << 61]).collect();
+            assert!(Steps::of(&far, 2).is_none());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::bars::Column;
 use crate::expr::{Call, Function, Series, SeriesKind};
 
-use super::average::{Emas, Wilder};
+use super::average::{Emas, Wilders};
 use super::trend::{Hlc, Supertrends};
 
 /// Indicators that one register takes.
@@ -26,8 +26,8 @@ pub(crate) enum Family {
     Ema(Column),
     /// Macds and their signals of a price, whose line has these spans.
     Macd(Column, [usize; 2]),
-    /// Supertrends, or their directions, over an average range of this length.
-    Supertrend { direction: bool, n: usize },
+    /// Supertrends, or their directions.
+    Supertrend { direction: bool },
 }
 
 impl Family {
@@ -42,8 +42,8 @@ impl Family {
         Some(match call.function {
             Function::Ema => Self::Ema(price()?),
             Function::Macd | Function::MacdSignal => Self::Macd(price()?, [n, call.lengths[1]]),
-            Function::Supertrend => Self::Supertrend { direction: false, n },
-            Function::SupertrendDir => Self::Supertrend { direction: true, n },
+            Function::Supertrend => Self::Supertrend { direction: false },
+            Function::SupertrendDir => Self::Supertrend { direction: true },
             _ => return None,
         })
     }
@@ -64,17 +64,19 @@ pub(crate) struct Stream {
     prices: Vec<Arc<[f64]>>,
     next: usize,
     kind: Kind,
-    /// Values at the last bars: [`ROWS`] rows for every [`LANES`] series.
+    /// Values at the last bars: [`ROWS`] rows for every group of [`LANES`] series or fewer.
     rows: Vec<Row>,
+    /// Group and lane of each series.
+    places: Vec<(usize, usize)>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Emas(Vec<Emas>),
     Macds(Box<Macds>),
-    /// `bands` where it is not their directions.
+    /// With the average ranges of each length; `bands` where it is not their directions.
     Supertrends {
-        ranges: Wilder,
+        ranges: Ranges,
         all: Vec<Supertrends>,
         bands: bool,
     },
@@ -84,24 +86,25 @@ impl Stream {
     /// `all` are of `family`, and `prices` are what it reads.
     pub(crate) fn new(family: Family, all: &[&Series], prices: Vec<Arc<[f64]>>) -> Self {
         let calls: Vec<&Call> = all.iter().filter_map(|series| series.as_call()).collect();
-        let groups = calls.chunks(LANES);
-        let kind = match family {
-            Family::Ema(_) => Kind::Emas(
-                groups.map(|all| Emas::new(all.iter().map(|call| (call.lengths[0], 0)))).collect(),
-            ),
-            Family::Macd(_, spans) => Kind::Macds(Box::new(Macds::new(
-                spans,
-                groups.map(|all| all.iter().map(|call| (call.function, call.lengths[2])).collect()),
-            ))),
-            Family::Supertrend { direction, n } => {
-                let factors =
-                    |all: &[&Call]| all.iter().map(|call| call.factor).collect::<Vec<_>>();
-                let all = groups.map(|all| Supertrends::new(&factors(all), direction)).collect();
-                Kind::Supertrends { ranges: Wilder::new(n), all, bands: !direction }
-            }
+        let mut order: Vec<usize> = (0..calls.len()).collect();
+        // Only of one range can supertrends go side by side.
+        let alike = |a: usize, b: usize| match family {
+            Family::Supertrend { .. } => calls[a].lengths[0] == calls[b].lengths[0],
+            _ => true,
         };
-        let rows = vec![[f64::NAN; LANES]; calls.len().div_ceil(LANES) * ROWS];
-        Self { prices, next: 0, kind, rows }
+        if matches!(family, Family::Supertrend { .. }) {
+            order.sort_by_key(|&i| calls[i].lengths[0]);
+        }
+        let groups: Vec<&[usize]> =
+            order.chunk_by(|&a, &b| alike(a, b)).flat_map(|all| all.chunks(LANES)).collect();
+        let mut places = vec![(0, 0); calls.len()];
+        for (group, members) in groups.iter().enumerate() {
+            members.iter().enumerate().for_each(|(lane, &i)| places[i] = (group, lane));
+        }
+        let of = |group: &[usize]| group.iter().map(|&i| calls[i]).collect::<Vec<_>>();
+        let kind = Kind::new(family, groups.iter().map(|group| of(group)).collect());
+        let rows = vec![[f64::NAN; LANES]; groups.len() * ROWS];
+        Self { prices, next: 0, kind, rows, places }
     }
 
     /// Goes on by `n_bars`, no more than [`ROWS`].
@@ -117,9 +120,11 @@ impl Stream {
             (Kind::Macds(macds), [x]) => macds.advance(&x[bars], groups),
             (Kind::Supertrends { ranges, all, .. }, [high, low, close]) => {
                 let prices = Hlc { high, low, close };
-                let atr = average_ranges(ranges, prices, bars.clone());
+                ranges.advance(prices, bars.clone());
                 let part = prices.part(bars);
-                all.iter_mut().zip(groups).for_each(|(all, rows)| all.advance(part, &atr, rows));
+                for ((all, rows), of) in all.iter_mut().zip(groups).zip(&ranges.of) {
+                    all.advance(part, &ranges.at(*of), rows);
+                }
             }
             _ => unreachable!("a stream has the prices of its family"),
         }
@@ -127,7 +132,8 @@ impl Stream {
 
     /// Copies the values of a series, by its place among them, at the last bars; what is not finite is undefined.
     pub(crate) fn hand_out(&self, series: usize, out: &mut [f64]) {
-        let (rows, lane) = (&self.rows[series / LANES * ROWS..], series % LANES);
+        let (group, lane) = self.places[series];
+        let rows = &self.rows[group * ROWS..];
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane]);
         // All others lie between prices, which are finite.
         if matches!(self.kind, Kind::Supertrends { bands: true, .. }) {
@@ -136,17 +142,73 @@ impl Stream {
     }
 }
 
-/// The average true range at some bars, no more than [`ROWS`].
-fn average_ranges(average: &mut Wilder, prices: Hlc<'_>, bars: Range<usize>) -> [f64; ROWS] {
-    let mut ranges = [f64::NAN; ROWS];
-    // The first bar has none before it to measure from.
-    let first = usize::from(bars.start == 0);
-    let measured = &mut ranges[first..bars.len().max(first)];
-    measured.iter_mut().zip(bars.start + first..).for_each(|(range, bar)| {
-        *range = prices.true_range(bar);
-    });
-    measured.iter_mut().for_each(|range| *range = average.step(*range));
-    ranges
+impl Kind {
+    fn new(family: Family, groups: Vec<Vec<&Call>>) -> Self {
+        match family {
+            Family::Ema(_) => {
+                let emas = |all: Vec<&Call>| Emas::new(all.iter().map(|call| (call.lengths[0], 0)));
+                Self::Emas(groups.into_iter().map(emas).collect())
+            }
+            Family::Macd(_, spans) => {
+                let signals = |all: Vec<&Call>| {
+                    all.iter().map(|call| (call.function, call.lengths[2])).collect()
+                };
+                Self::Macds(Box::new(Macds::new(spans, groups.into_iter().map(signals))))
+            }
+            Family::Supertrend { direction } => {
+                let ranges = Ranges::new(groups.iter().map(|all| all[0].lengths[0]).collect());
+                let supertrends = |all: Vec<&Call>| {
+                    let factors: Vec<f64> = all.iter().map(|call| call.factor).collect();
+                    Supertrends::new(&factors, direction)
+                };
+                let all = groups.into_iter().map(supertrends).collect();
+                Self::Supertrends { ranges, all, bands: !direction }
+            }
+        }
+    }
+}
+
+/// Average true ranges of several lengths, side by side.
+#[derive(Debug)]
+struct Ranges {
+    averages: Vec<Wilders>,
+    /// Of each, at the last bars.
+    rows: Vec<[Row; ROWS]>,
+    /// The place of the length of each group.
+    of: Vec<usize>,
+}
+
+impl Ranges {
+    /// For groups of these lengths, equal ones being neighbours.
+    fn new(lengths: Vec<usize>) -> Self {
+        let mut distinct = lengths.clone();
+        distinct.dedup();
+        let place = |n: &usize| distinct.iter().position(|of| of == n).unwrap_or_default();
+        let of = lengths.iter().map(place).collect();
+        let averages: Vec<Wilders> = distinct.chunks(LANES).map(Wilders::new).collect();
+        let rows = vec![[[f64::NAN; LANES]; ROWS]; averages.len()];
+        Self { averages, rows, of }
+    }
+
+    /// Goes on over some bars, no more than [`ROWS`].
+    fn advance(&mut self, prices: Hlc<'_>, bars: Range<usize>) {
+        let mut ranges = [f64::NAN; ROWS];
+        // The first bar has none before it to measure from.
+        let first = usize::from(bars.start == 0).min(bars.len());
+        let measured = &mut ranges[first..bars.len()];
+        measured.iter_mut().zip(bars.start + first..).for_each(|(range, bar)| {
+            *range = prices.true_range(bar);
+        });
+        for (averages, rows) in self.averages.iter_mut().zip(&mut self.rows) {
+            averages.advance(measured, &mut rows[first..bars.len()]);
+        }
+    }
+
+    /// The averages of the length at a place, at the last bars.
+    fn at(&self, place: usize) -> [f64; ROWS] {
+        let (rows, lane) = (&self.rows[place / LANES], place % LANES);
+        std::array::from_fn(|i| rows[i][lane])
+    }
 }
 
 /// Macds of one line: fast ema − slow ema as TA-Lib's, where both start at the slow one's first bar, the fast one seeded with

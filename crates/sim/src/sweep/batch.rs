@@ -14,9 +14,10 @@ use super::columns::Columns;
 use super::flags::Flags;
 use super::formula::{self, Formula};
 use super::money::{Gap, Market};
+use super::pyramid::STRETCH;
 use super::rules::{self, RuleBits};
 use super::tape::Tape;
-use super::walk::{Distance, Job, Walker};
+use super::walk::{Distance, Job, Near, Walker};
 use super::{Fault, Outcome, Variant, Walked};
 
 /// A variant whose rules have their parameters.
@@ -160,21 +161,26 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
     let jobs = share.iter().map(|(ready, market)| ready.job(market, columns));
     let mut walkers: Vec<Walker<'_>> =
         jobs.map(|job| Walker::new(job, work.tape, work.list)).collect();
+    let shorts: Vec<bool> = share.iter().map(|(ready, _)| ready.rule(2).is_some()).collect();
+    let (mut flags, mut near) = (Flags::new(), Near::new(work.tape));
     let n_bars = work.tape.bars.len();
     for from in (0..n_bars).step_by(work.tile) {
         if (work.cancelled)() {
             return;
         }
-        let to = (from + work.tile).min(n_bars);
-        bits.advance(&(from..to));
-        for ((walker, places), (ready, _)) in walkers.iter_mut().zip(&places).zip(share) {
-            let shorts = ready.rule(2).is_some();
-            let flags = Flags::new(from, places.map(|place| bits.words(place)), shorts);
-            walker.advance(&flags, to);
+        let tile = from..(from + work.tile).min(n_bars);
+        bits.advance(&tile);
+        for from in tile.clone().step_by(STRETCH) {
+            near.read(from, tile.end);
+            for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
+                let rules = places.map(|place| bits.words(place, &tile, &near.bars()));
+                flags.read(from, rules, walker.decisions(work.tape), *shorts);
+                walker.advance(&flags, &mut near);
+            }
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {
-        let walked = walker.finish().map_or_else(|| reference(work.tape, ready), Ok);
+        let walked = walker.finish(work.tape).map_or_else(|| reference(work.tape, ready), Ok);
         (work.sink)(ready.index, walked.map_err(Fault::Run));
     }
 }

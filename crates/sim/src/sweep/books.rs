@@ -4,25 +4,46 @@
 use std::sync::Arc;
 
 use crate::exact;
-use crate::metrics::{Closed, Drawdown, Summary, Tally};
+use crate::metrics::{Drawdown, Summary, Tally, Waiting};
 use crate::order::{Exit, ExitReason, RejectReason, Side, Trade};
 use crate::rules::Rules;
 
 use super::Outcome;
-use super::money::{LIMIT, value};
-use super::pyramid::Pyramid;
+use super::money::{LIMIT, Lot, value};
+use super::pyramid::Spans;
 use super::tape::Tape;
+
+/// Long or short, as a mask that turns the sign of money without a branch. It fills a word, so that what holds it is moved
+/// in whole words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way(i64);
+
+impl Way {
+    #[inline(always)]
+    pub(super) fn of(long: bool) -> Self {
+        Self(i64::from(long) - 1)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_long(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The same for a long position, with its sign changed for a short one.
+    #[inline(always)]
+    fn signed(self, money: i64) -> i64 {
+        (money ^ self.0).wrapping_sub(self.0)
+    }
+}
 
 /// The lot held, money and quantity in units of 1e-8, all below [`LIMIT`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
-    pub(super) long: bool,
-    /// Above 0.
-    pub(super) quantity: i64,
+    pub(super) way: Way,
+    /// What it cost; the quantity is above 0.
+    pub(super) lot: Lot,
     pub(super) price: i64,
     pub(super) bar: usize,
-    pub(super) notional: i64,
-    pub(super) fee: i64,
 }
 
 /// An exit as it was filled.
@@ -31,9 +52,11 @@ pub(super) struct Closing {
     pub(super) bar: usize,
     pub(super) price: i64,
     pub(super) reason: ExitReason,
-    pub(super) notional: i64,
-    pub(super) fee: i64,
+    pub(super) lot: Lot,
 }
+
+/// Units that what is worth less than [`LIMIT`] is less than off when it is estimated in doubles: a few roundings of 2^-53.
+const ESTIMATED: f64 = 4_096.0;
 
 /// Cash, marks and counts of one variant so far. Money that reaches [`LIMIT`] has no value here: the books are closed, and
 /// the reference loop takes the variant.
@@ -44,12 +67,14 @@ pub(super) struct Books<'a> {
     fees: i128,
     /// Equity is marked up to this bar.
     pub(super) marked: usize,
+    /// The next end of a day that has no mark yet; behind the last one, none.
+    day_end: usize,
     drawdown: Drawdown,
-    /// Least equity since the last peak; `drawdown` learns of it when the peak is reached again, or at the end.
+    /// The highest mark so far, initial capital included.
+    peak: i64,
+    /// Least equity since the peak; `drawdown` learns of it when the peak is reached again, or at the end.
     trough: i64,
-    /// A bar that was marked below the peak, while `drawdown` does not know of it.
-    sunk_at: Option<usize>,
-    daily: Vec<i128>,
+    daily: Vec<i64>,
     tally: Tally,
     bars_held: usize,
     pub(super) ambiguous_bars: usize,
@@ -66,9 +91,10 @@ impl<'a> Books<'a> {
             cash: capital,
             fees: 0,
             marked: first,
+            day_end: tape.day_ends.first().copied().unwrap_or(usize::MAX),
             drawdown: Drawdown::new(capital.into(), tape.bars.time_us()[first]),
+            peak: capital,
             trough: capital,
-            sunk_at: None,
             daily: Vec::with_capacity(tape.day_ends.len()),
             tally: Tally::default(),
             bars_held: 0,
@@ -83,118 +109,165 @@ impl<'a> Books<'a> {
     }
 
     /// Books an entry that cash covers.
-    pub(super) fn open(&mut self, held: &Held) -> Option<()> {
-        self.cash = in_range(self.cash - signed(held.long, held.notional) - held.fee)?;
-        self.fees += i128::from(held.fee);
+    #[inline(always)]
+    pub(super) fn open(&mut self, way: Way, lot: &Lot) -> Option<()> {
+        self.book(way.signed(lot.notional).wrapping_neg(), lot.fee)
+    }
+
+    /// Books the exit of the whole lot. Its metrics wait for others.
+    #[inline(always)]
+    pub(super) fn close(
+        &mut self,
+        held: &Held,
+        closing: &Closing,
+        waiting: &mut Waiting,
+    ) -> Option<()> {
+        self.book(held.way.signed(closing.lot.notional), closing.lot.fee)?;
+        // Four amounts below 2^61.
+        let fees = held.lot.fee.wrapping_add(closing.lot.fee);
+        let gained = closing.lot.notional.wrapping_sub(held.lot.notional);
+        let pnl = held.way.signed(gained).wrapping_sub(fees);
+        let held_us = self.tape.time_us(closing.bar).wrapping_sub(self.tape.time_us(held.bar));
+        if !waiting.push(pnl, held.lot.quantity, held.price, held_us) {
+            self.count(waiting);
+        }
+        if self.trades.is_some() {
+            self.list_closed(held, closing, pnl);
+        }
         Some(())
     }
 
-    /// Books the exit of the whole lot.
-    pub(super) fn close(&mut self, held: &Held, closing: &Closing) -> Option<()> {
-        self.cash = in_range(self.cash + signed(held.long, closing.notional) - closing.fee)?;
-        self.fees += i128::from(closing.fee);
-        let pnl_e8 = signed(held.long, closing.notional - held.notional) - held.fee - closing.fee;
-        self.tally.add(&Closed {
-            pnl_e8: pnl_e8.into(),
-            quantity_e8: held.quantity.into(),
-            entry_price_e8: held.price.into(),
-            held_us: self.tape.time_us(closing.bar) - self.tape.time_us(held.bar),
-        });
-        if self.trades.is_some() {
-            let exit = Exit {
-                price: exact::decimal(closing.price.into()),
-                bar_idx: closing.bar,
-                time_us: self.tape.time_us(closing.bar),
-                reason: closing.reason,
-                pnl: exact::decimal(pnl_e8.into()),
-            };
-            self.list(held, closing.fee, Some(exit));
-        }
+    /// Counts the closed trades that wait.
+    pub(super) fn count(&mut self, waiting: &mut Waiting) {
+        self.tally.add_waiting(waiting);
+    }
+
+    /// Books a fill: what it brings, or takes, and its fee.
+    #[inline(always)]
+    fn book(&mut self, brought: i64, fee: i64) -> Option<()> {
+        // Three amounts below 2^61.
+        self.cash = in_range(self.cash.wrapping_add(brought).wrapping_sub(fee))?;
+        self.fees += i128::from(fee);
         Some(())
+    }
+
+    #[cold]
+    fn list_closed(&mut self, held: &Held, closing: &Closing, pnl: i64) {
+        let exit = Exit {
+            price: exact::decimal(closing.price.into()),
+            bar_idx: closing.bar,
+            time_us: self.tape.time_us(closing.bar),
+            reason: closing.reason,
+            pnl: exact::decimal(pnl.into()),
+        };
+        self.list(held, closing.lot.fee, Some(exit));
     }
 
     fn list(&mut self, held: &Held, exit_fee: i64, exit: Option<Exit>) {
         let Some(trades) = &mut self.trades else { return };
         trades.push(Trade {
-            side: if held.long { Side::Long } else { Side::Short },
-            quantity: exact::decimal(held.quantity.into()),
+            side: if held.way.is_long() { Side::Long } else { Side::Short },
+            quantity: exact::decimal(held.lot.quantity.into()),
             entry_price: exact::decimal(held.price.into()),
             entry_bar_idx: held.bar,
             entry_time_us: self.tape.bars.time_us()[held.bar],
-            entry_tag: Arc::from(if held.long { "long_entry" } else { "short_entry" }),
-            commission: exact::decimal((held.fee + exit_fee).into()),
+            entry_tag: Arc::from(if held.way.is_long() { "long_entry" } else { "short_entry" }),
+            commission: exact::decimal((held.lot.fee + exit_fee).into()),
             exit,
         });
     }
 
     /// Marks the bars up to `to` without a position.
+    #[inline(always)]
     pub(super) fn mark_flat(&mut self, to: usize) {
         let from = self.marked;
         if from >= to {
             return;
         }
         self.marked = to;
-        let (cash, bars) = (self.cash, self.tape.bars);
-        while self.day_end().is_some_and(|day_end| day_end < to) {
-            self.daily.push(cash.into());
+        if self.day_end < to {
+            self.end_days_flat(to);
         }
-        if i128::from(cash) >= self.drawdown.peak_e8() {
-            // Every equal mark moves the peak's moment on: the first and the last of them are enough.
-            self.rise_to(cash, from);
-            self.drawdown.mark(cash.into(), bars.end_us(to - 1));
-        } else {
-            self.sink_to(cash, from);
+        if self.cash >= self.peak {
+            return self.stay_at_peak(from, to);
+        }
+        self.trough = self.trough.min(self.cash);
+    }
+
+    #[cold]
+    fn stay_at_peak(&mut self, from: usize, to: usize) {
+        // Every equal mark moves the peak's moment on: the first and the last of them are enough.
+        self.rise_to(self.cash, from);
+        self.drawdown.mark(self.cash.into(), self.tape.bars.end_us(to - 1));
+    }
+
+    fn end_days_flat(&mut self, to: usize) {
+        while self.day_end < to {
+            self.end_day(self.cash);
         }
     }
 
-    /// Marks the bars up to `to` with `held`.
-    #[inline]
-    pub(super) fn mark_held(&mut self, held: &Held, to: usize) -> Option<()> {
+    /// Marks the bars up to `to`, all in the stretch of `closes`, with `held`. Where doubles show that no mark comes near
+    /// the peak or the trough, none is made.
+    #[inline(always)]
+    pub(super) fn mark_held(&mut self, held: &Held, to: usize, closes: &Spans<'_>) -> Option<()> {
         let from = self.marked;
         if from >= to {
             return Some(());
         }
         self.marked = to;
         self.bars_held += to - from;
-        let (least, greatest) = self.tape.closes.bounds(from, to);
-        let (best, worst) = if held.long { (greatest, least) } else { (least, greatest) };
-        let (best, worst) = (self.equity(held, best)?, self.equity(held, worst)?);
-        while let Some(day_end) = self.day_end().filter(|&day_end| day_end < to) {
-            let equity = self.equity(held, self.tape.bars.close()[day_end])?;
-            self.daily.push(equity.into());
+        if self.day_end < to {
+            self.end_days_held(held, to)?;
         }
-        if i128::from(best) >= self.drawdown.peak_e8() {
-            self.climb(held, from, to)?;
-        } else if Pyramid::is_exact(from, to) {
-            self.sink_to(worst, from);
-        } else if worst < self.trough {
-            self.sink_within(held, from, to)?;
+        let (low, high) = closes.bounds(from, to);
+        let (best, worst) = if held.way.is_long() { (high, low) } else { (low, high) };
+        let one = held.way.signed(held.lot.quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
+        let cash = self.cash as f64;
+        if cash + one * best as f64 > self.peak as f64 - ESTIMATED {
+            return self.climb(held, from, to, closes);
+        }
+        if cash + one * (worst as f64) < self.trough as f64 + ESTIMATED {
+            return self.sink(held, from, to, closes);
         }
         Some(())
     }
 
-    /// The least mark of `[from, to)`, none of which reaches the peak.
-    fn sink_within(&mut self, held: &Held, from: usize, to: usize) -> Option<()> {
-        let closes = &self.tape.closes;
-        let worst = if held.long { closes.least(from, to) } else { closes.greatest(from, to) };
-        self.sink_to(self.equity(held, worst)?, from);
+    fn end_days_held(&mut self, held: &Held, to: usize) -> Option<()> {
+        while self.day_end < to {
+            self.end_day(self.equity(held, self.tape.bars.close()[self.day_end])?);
+        }
+        Some(())
+    }
+
+    fn end_day(&mut self, equity: i64) {
+        self.daily.push(equity);
+        self.day_end = self.tape.day_ends.get(self.daily.len()).copied().unwrap_or(usize::MAX);
+    }
+
+    /// Marks `[from, to)`, none of which reaches the peak.
+    #[inline(never)]
+    fn sink(&mut self, held: &Held, from: usize, to: usize, closes: &Spans<'_>) -> Option<()> {
+        let (low, high) = closes.extremes(from, to);
+        let worst = self.equity(held, if held.way.is_long() { low } else { high })?;
+        self.trough = self.trough.min(worst);
         Some(())
     }
 
     /// Marks of `[from, to)` that reach the peak, and between them the least ones: the others change nothing.
-    fn climb(&mut self, held: &Held, from: usize, to: usize) -> Option<()> {
-        let closes = self.tape.bars.close();
+    #[inline(never)]
+    fn climb(&mut self, held: &Held, from: usize, to: usize, closes: &Spans<'_>) -> Option<()> {
         let mut next = from;
         while next < to {
-            let need = self.drawdown.peak_e8() - i128::from(self.cash);
+            let need = i128::from(self.peak) - i128::from(self.cash);
             let (floor, ceiling) = peak_band(need, held);
-            let found = self.tape.closes.first_outside(next, to, floor, ceiling);
+            let found = closes.first_outside(next, to, floor, ceiling);
             let end = found.unwrap_or(to);
             if next < end {
-                self.sink_within(held, next, end)?;
+                self.sink(held, next, end, closes)?;
             }
             if let Some(bar) = found {
-                let equity = self.equity(held, closes[bar])?;
+                let equity = self.equity(held, self.tape.bars.close()[bar])?;
                 self.rise_to(equity, bar);
             }
             next = end + 1;
@@ -202,35 +275,25 @@ impl<'a> Books<'a> {
         Some(())
     }
 
-    /// A mark below the peak; only one lower than all since that peak can matter.
-    fn sink_to(&mut self, equity: i64, bar: usize) {
-        if equity < self.trough {
-            (self.trough, self.sunk_at) = (equity, Some(bar));
-        }
-    }
-
     /// A mark at the peak or higher.
     fn rise_to(&mut self, equity: i64, bar: usize) {
-        self.tell_drawdown();
+        self.tell_drawdown(bar);
         self.drawdown.mark(equity.into(), self.tape.bars.end_us(bar));
-        self.trough = equity;
+        (self.peak, self.trough) = (equity, equity);
     }
 
-    fn tell_drawdown(&mut self) {
-        if let Some(bar) = self.sunk_at.take() {
+    /// Marks the trough, if there is one; of its bar nothing is kept, because a mark at `bar` follows.
+    fn tell_drawdown(&mut self, bar: usize) {
+        if self.trough < self.peak {
             self.drawdown.mark(self.trough.into(), self.tape.bars.end_us(bar));
         }
     }
 
-    /// The next end of a day that has no mark yet.
-    fn day_end(&self) -> Option<usize> {
-        self.tape.day_ends.get(self.daily.len()).copied()
-    }
-
     /// Equity with `held` marked at `close`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn equity(&self, held: &Held, close: i64) -> Option<i64> {
-        in_range(self.cash + signed(held.long, value(held.quantity, close)?))
+        // Both below 2^61.
+        in_range(self.cash.wrapping_add(held.way.signed(value(held.lot.quantity, close)?)))
     }
 
     /// What came of the variant, `open` being the position still held; every bar is marked.
@@ -245,18 +308,19 @@ impl<'a> Books<'a> {
         let close = bars.close()[last];
         let (mut final_e8, mut open_pnl) = (self.cash, 0);
         if let Some(held) = open {
-            let worth = value(held.quantity, close)?;
-            final_e8 += signed(held.long, worth);
-            open_pnl = signed(held.long, worth - held.notional) - held.fee;
+            let worth = value(held.lot.quantity, close)?;
+            final_e8 += held.way.signed(worth);
+            open_pnl = held.way.signed(worth - held.lot.notional) - held.lot.fee;
             self.list(held, 0, None);
         }
-        self.tell_drawdown();
+        self.tell_drawdown(last);
         // A drawdown still open counts to the last mark.
         self.drawdown.mark(final_e8.into(), bars.end_us(last));
+        let daily_e8: Vec<i128> = self.daily.iter().copied().map(i128::from).collect();
         let metrics = Summary {
             initial_e8: capital.into(),
             final_e8: final_e8.into(),
-            daily_e8: &self.daily,
+            daily_e8: &daily_e8,
             drawdown: self.drawdown.finish(),
             elapsed_us: bars.end_us(last) - bars.time_us()[first],
             timeframe: bars.timeframe(),
@@ -281,11 +345,11 @@ impl<'a> Books<'a> {
 /// the first, or at or above the second.
 fn peak_band(need: i128, held: &Held) -> (i64, i64) {
     const ONE: i128 = exact::ONE_E8 as i128;
-    let quantity = i128::from(held.quantity);
+    let quantity = i128::from(held.lot.quantity);
     let clamp = |level: i128| i64::try_from(level.max(0)).unwrap_or(i64::MAX);
     // Halves go to even, so the half in front of an odd number belongs to the even one before it, and the half
     // behind an odd number to the even one behind.
-    if held.long {
+    if held.way.is_long() {
         let least = need * ONE - ONE / 2 + (need & 1);
         (i64::MIN, clamp(-(-least).div_euclid(quantity)))
     } else {
@@ -295,14 +359,9 @@ fn peak_band(need: i128, held: &Held) -> (i64, i64) {
     }
 }
 
-#[inline]
-fn signed(long: bool, money: i64) -> i64 {
-    if long { money } else { -money }
-}
-
-#[inline]
+#[inline(always)]
 fn in_range(money: i64) -> Option<i64> {
-    (money.abs() < LIMIT).then_some(money)
+    (money.unsigned_abs() < LIMIT.unsigned_abs()).then_some(money)
 }
 
 #[cfg(test)]
@@ -313,12 +372,14 @@ mod tests {
     fn the_peak_band_holds_what_marks_at_the_peak() {
         for quantity in [1, 3, 25_000_000, 50_000_000, 100_000_000, 150_000_001, 250_000_000] {
             for long in [true, false] {
-                let held = Held { long, quantity, price: 1, bar: 0, notional: 0, fee: 0 };
+                let lot = Lot { quantity, notional: 0, fee: 0 };
+                let way = Way::of(long);
+                let held = Held { way, lot, price: 1, bar: 0 };
                 for need in -12..=12 {
                     let (floor, ceiling) = peak_band(need, &held);
                     for close in 1..60 {
                         let reached =
-                            i128::from(signed(long, value(quantity, close).unwrap())) >= need;
+                            i128::from(way.signed(value(quantity, close).unwrap())) >= need;
                         let inside = close <= floor || close >= ceiling;
                         assert_eq!(inside, reached, "{quantity} {long} {need} {close}");
                     }

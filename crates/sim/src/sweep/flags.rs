@@ -1,17 +1,13 @@
-//! The four rules of one variant as bits over a tile of bars, and the conflict rules between them.
-//! No price and no position's money may enter.
+//! The four rules of one variant as bits over a stretch of bars, the conflict rules between them, and the bars at which a
+//! position, or none, acts. No price and no position's money may enter.
+
+use crate::simd::{self, Task};
 
 use super::bits::WORD;
+use super::pyramid::STRETCH;
 
-/// Long entry, long exit, short entry and short exit, one bit a bar. Bits behind the last bar are 0.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flags<'a> {
-    /// The bar of the first bit.
-    from: usize,
-    rules: [&'a [u64]; 4],
-    /// Whether a short can be entered; if not, the short rules are not read.
-    shorts: bool,
-}
+/// Words of a stretch: as many as a word has bits.
+const WORDS: usize = STRETCH / WORD;
 
 /// What a position, or none, looks for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,102 +17,245 @@ pub(super) enum Holding {
     Short,
 }
 
-impl<'a> Flags<'a> {
-    pub(super) fn new(from: usize, rules: [&'a [u64]; 4], shorts: bool) -> Self {
-        Self { from, rules, shorts }
+/// Bars of a stretch, one bit each.
+#[derive(Clone, Copy, Debug)]
+struct Events {
+    words: [u64; WORDS],
+    /// The words that are not 0.
+    filled: u64,
+}
+
+/// Bars at which something is decided.
+#[derive(Debug)]
+pub(super) struct Flags {
+    /// The bar of the first bit.
+    from: usize,
+    /// Where each of [`Holding`] acts: at an entry when flat; at the own exit or the opposite entry when not.
+    events: [Events; 3],
+    /// Bars of an entry to the short side that acts.
+    shorts: [u64; WORDS],
+    /// Bars of the exit rules, long and short.
+    exits: [[u64; WORDS]; 2],
+    /// Whether there are short entries at all.
+    two_sided: bool,
+    /// Bars at which both entries fire.
+    conflicts: usize,
+}
+
+impl Flags {
+    pub(super) fn new() -> Self {
+        let none = [0; WORDS];
+        let events = [Events { words: none, filled: 0 }; 3];
+        Self { from: 0, events, shorts: none, exits: [none; 2], two_sided: false, conflicts: 0 }
     }
 
-    pub(super) fn from(&self) -> usize {
-        self.from
+    /// Reads long entry, long exit, short entry and short exit from `from` on: a stretch, or what is left of the bars, behind
+    /// which bits are 0. Decisions count from the bar `first` to the bar in front of `end`. Without `shorts`, the short
+    /// rules are not read.
+    pub(super) fn read(
+        &mut self,
+        from: usize,
+        rules: [&[u64]; 4],
+        (first, end): (usize, usize),
+        shorts: bool,
+    ) {
+        self.from = from;
+        let within = (first.saturating_sub(from), end.saturating_sub(from));
+        simd::wide(Reading { flags: self, rules, within, shorts });
     }
 
-    /// Entries that act: alone on their bar and without the exit of their own side.
-    #[inline]
-    fn entries(&self, word: usize) -> (u64, u64) {
-        let [long_entry, long_exit] = [self.rules[0][word], self.rules[1][word]];
-        if !self.shorts {
-            return (long_entry & !long_exit, 0);
-        }
-        let [short_entry, short_exit] = [self.rules[2][word], self.rules[3][word]];
-        (long_entry & !short_entry & !long_exit, short_entry & !long_entry & !short_exit)
-    }
-
-    /// Bars at which `holding` decides to act: an entry when flat; the own exit or the opposite entry when not.
-    #[inline]
-    fn events(&self, word: usize, holding: Holding) -> u64 {
-        let (long, short) = self.entries(word);
-        match holding {
-            Holding::Nothing => long | short,
-            Holding::Long => self.rules[1][word] | short,
-            Holding::Short => self.rules[3][word] | long,
-        }
-    }
-
-    /// The first bar of `[from, to)` at which `holding` acts.
-    #[inline]
-    pub(super) fn next(&self, holding: Holding, from: usize, to: usize) -> Option<usize> {
-        let [entry, exit, ..] = self.rules;
-        match holding {
-            Holding::Nothing if !self.shorts => self.first(from, to, |i| entry[i] & !exit[i]),
-            Holding::Long if !self.shorts => self.first(from, to, |i| exit[i]),
-            _ => self.first(from, to, |i| self.events(i, holding)),
-        }
-    }
-
-    /// The first bar of `[from, to)` whose bit is set in its word.
-    #[inline]
-    fn first(&self, from: usize, to: usize, events: impl Fn(usize) -> u64) -> Option<usize> {
-        if from >= to {
+    /// The first bar from `from` on, which lies in this stretch, at which `holding` acts.
+    #[inline(always)]
+    pub(super) fn next(&self, holding: Holding, from: usize) -> Option<usize> {
+        let Events { words, filled } = &self.events[holding as usize];
+        let at = from - self.from;
+        let word = at / WORD % WORDS;
+        // This word and those behind it are looked at as one: whether it holds the bit is anyone's guess.
+        let here = words[word] & (u64::MAX << (at % WORD));
+        let behind = filled & (u64::MAX - 1) << word;
+        let candidates = behind | u64::from(here != 0) << word;
+        if candidates == 0 {
             return None;
         }
-        let (from, to) = (from - self.from, to - self.from);
-        let last = (to - 1) / WORD;
-        let mut word = from / WORD;
-        let mut bits = events(word) & (u64::MAX << (from % WORD));
-        while bits == 0 {
-            if word == last {
-                return None;
-            }
-            word += 1;
-            bits = events(word);
-        }
-        let bar = word * WORD + bits.trailing_zeros() as usize;
-        (bar < to).then_some(self.from + bar)
+        let found = candidates.trailing_zeros() as usize % WORDS;
+        let bits = if found == word { here } else { words[found] };
+        Some(self.from + found * WORD + bits.trailing_zeros() as usize)
     }
 
-    /// Whether the long entry, the short entry act at `bar`.
-    #[inline]
-    pub(super) fn entries_at(&self, bar: usize) -> (bool, bool) {
+    /// Whether the entry at `bar`, one to one side, is short.
+    #[inline(always)]
+    pub(super) fn is_short(&self, bar: usize) -> bool {
+        bit(&self.shorts, bar - self.from)
+    }
+
+    /// Whether the entry of a side acts at `bar`, at which the other side is held.
+    #[inline(always)]
+    pub(super) fn enters(&self, long: bool, bar: usize) -> bool {
         let at = bar - self.from;
-        let (long, short) = self.entries(at / WORD);
-        let bit = 1 << (at % WORD);
-        (long & bit != 0, short & bit != 0)
+        self.two_sided
+            && bit(&self.events[Holding::Nothing as usize].words, at)
+            && bit(&self.shorts, at) != long
     }
 
     /// Whether the exit rule of the side held fires at `bar`.
-    #[inline]
-    pub(super) fn exit_at(&self, long: bool, bar: usize) -> bool {
-        let (rule, at) = (if long { 1 } else { 3 }, bar - self.from);
-        self.rules[rule][at / WORD] & (1 << (at % WORD)) != 0
+    #[inline(always)]
+    pub(super) fn exits(&self, long: bool, bar: usize) -> bool {
+        bit(&self.exits[usize::from(!long)], bar - self.from)
     }
 
-    /// Bars of `[from, to)` at which both entries fire.
-    pub(super) fn conflicts(&self, from: usize, to: usize) -> usize {
-        if from >= to || !self.shorts {
-            return 0;
+    /// Bars of this stretch at which both entries fire.
+    pub(super) fn conflicts(&self) -> usize {
+        self.conflicts
+    }
+}
+
+#[inline(always)]
+fn bit(words: &[u64; WORDS], at: usize) -> bool {
+    words[at / WORD % WORDS] >> (at % WORD) & 1 == 1
+}
+
+/// The words of a stretch joined, and where they lie.
+struct Reading<'a> {
+    flags: &'a mut Flags,
+    rules: [&'a [u64]; 4],
+    within: (usize, usize),
+    shorts: bool,
+}
+
+impl Task for Reading<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { flags, rules, within, shorts } = self;
+        let n_words = rules[0].len();
+        let [long_entry, long_exit, short_entry, short_exit] = rules.map(|rule| &rule[..n_words]);
+        let [flat, long, short] = &mut flags.events;
+        (flags.conflicts, flags.two_sided) = (0, shorts);
+        if shorts {
+            let mut both = 0;
+            for i in 0..n_words {
+                let [to_long, to_short] = [long_entry[i], short_entry[i]];
+                both |= to_long & to_short;
+                let entries =
+                    (to_long & !to_short & !long_exit[i], to_short & !to_long & !short_exit[i]);
+                flat.words[i] = entries.0 | entries.1;
+                long.words[i] = long_exit[i] | entries.1;
+                short.words[i] = short_exit[i] | entries.0;
+                flags.shorts[i] = entries.1;
+                flags.exits[0][i] = long_exit[i];
+                flags.exits[1][i] = short_exit[i];
+            }
+            if both != 0 {
+                let both = long_entry.iter().zip(short_entry).map(|(long, short)| long & short);
+                flags.conflicts = both
+                    .enumerate()
+                    .map(|(i, both)| (both & mask(i, within)).count_ones() as usize)
+                    .sum();
+            }
+            short.finish(n_words, within);
+        } else {
+            flags.shorts.fill(0);
+            for i in 0..n_words {
+                flat.words[i] = long_entry[i] & !long_exit[i];
+                long.words[i] = long_exit[i];
+                flags.exits[0][i] = long_exit[i];
+            }
         }
-        let (from, to) = (from - self.from, to - self.from);
-        let (first, last) = (from / WORD, (to - 1) / WORD);
-        let both = |word: usize| {
-            let mut bits = self.rules[0][word] & self.rules[2][word];
-            if word == first {
-                bits &= u64::MAX << (from % WORD);
+        flat.finish(n_words, within);
+        long.finish(n_words, within);
+    }
+}
+
+impl Events {
+    /// Leaves the bits of bars within, of `n_words` words that were set, and looks which are filled.
+    #[inline(always)]
+    fn finish(&mut self, n_words: usize, within: (usize, usize)) {
+        self.words[n_words..].fill(0);
+        if within.0 > 0 || within.1 < STRETCH {
+            for (i, word) in self.words.iter_mut().enumerate() {
+                *word &= mask(i, within);
             }
-            if word == last {
-                bits &= u64::MAX >> (WORD - 1 - (to - 1) % WORD);
+        }
+        let filled = self.words.iter().enumerate();
+        self.filled = filled.fold(0, |filled, (i, word)| filled | u64::from(*word != 0) << i);
+    }
+}
+
+/// The bits of word `i` that lie in `[from, to)`.
+#[inline(always)]
+fn mask(i: usize, (from, to): (usize, usize)) -> u64 {
+    let below = |at: usize| match at.saturating_sub(i * WORD) {
+        n @ 0..WORD => (1 << n) - 1,
+        _ => u64::MAX,
+    };
+    below(to) & !below(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SplitMix64, with ever fewer bits set.
+    fn word(state: &mut u64, sparse: u32) -> u64 {
+        (0..=sparse).fold(u64::MAX, |bits, _| {
+            *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            bits & (z ^ (z >> 31))
+        })
+    }
+
+    #[test]
+    fn events_are_those_of_each_bar() {
+        let mut state = 5;
+        let mut flags = Flags::new();
+        for round in 0..200_u32 {
+            let n_words = [1, 3, WORDS][round as usize % 3];
+            let rules: [Vec<u64>; 4] = std::array::from_fn(|_| {
+                (0..n_words).map(|_| word(&mut state, round % 9)).collect()
+            });
+            let from = STRETCH * (round as usize % 2);
+            let n = n_words * WORD;
+            let (first, end) = (
+                from + word(&mut state, 0) as usize % n,
+                from + word(&mut state, 0) as usize % (n + 1),
+            );
+            let shorts = !round.is_multiple_of(4);
+            flags.read(from, [0, 1, 2, 3].map(|rule| &rules[rule][..]), (first, end), shorts);
+            let at = |rule: usize, bar: usize| {
+                let i = bar - from;
+                (shorts || rule < 2) && rules[rule][i / WORD] >> (i % WORD) & 1 == 1
+            };
+            let long = |bar| at(0, bar) && !at(2, bar) && !at(1, bar);
+            let short = |bar| at(2, bar) && !at(0, bar) && !at(3, bar);
+            let bars = first..end;
+            assert_eq!(
+                flags.conflicts(),
+                bars.clone().filter(|&bar| at(0, bar) && at(2, bar)).count()
+            );
+            for start in first..from + n {
+                let find = |acts: &dyn Fn(usize) -> bool| (start..end).find(|&bar| acts(bar));
+                assert_eq!(
+                    flags.next(Holding::Nothing, start),
+                    find(&|bar| long(bar) || short(bar))
+                );
+                assert_eq!(flags.next(Holding::Long, start), find(&|bar| at(1, bar) || short(bar)));
+                if shorts {
+                    assert_eq!(
+                        flags.next(Holding::Short, start),
+                        find(&|bar| at(3, bar) || long(bar))
+                    );
+                }
             }
-            bits.count_ones() as usize
-        };
-        (first..=last).map(both).sum()
+            for bar in bars {
+                let sides = (flags.enters(true, bar), flags.enters(false, bar));
+                assert_eq!(sides, (shorts && long(bar), short(bar)));
+                assert_eq!(flags.exits(true, bar), at(1, bar));
+                if long(bar) || short(bar) {
+                    assert_eq!(flags.is_short(bar), short(bar));
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers as trees over columns of indicators: read at one bar, or over a stretch of bars into a buffer.
-//! No rule may enter. What looks at several bars is a column, but for streams, `shift`, means, and short windows of highs and
-//! lows: they are as quickly made where they are read, and never leave the cache.
+//! No rule may enter. What looks at several bars is a column, but for streams, `shift`, short windows of highs and lows, and
+//! means that are no part of another number: they are as quickly made where they are read, and never leave the cache.
 
 use std::sync::Arc;
 
@@ -59,16 +59,26 @@ pub(super) fn columns<'a>(
     known: &Columns<'_>,
     found: &mut dyn FnMut(&'a Series),
 ) {
+    read(series, true, known, found);
+}
+
+/// As [`columns`] of a series that is a `whole` number, or part of one.
+fn read<'a>(
+    series: &'a Series,
+    whole: bool,
+    known: &Columns<'_>,
+    found: &mut dyn FnMut(&'a Series),
+) {
     match &series.kind {
         SeriesKind::Constant(_) => {}
-        SeriesKind::Neg(x) | SeriesKind::Abs(x) => columns(x, known, found),
+        SeriesKind::Neg(x) | SeriesKind::Abs(x) => read(x, false, known, found),
         SeriesKind::Arith(_, a, b) | SeriesKind::Min(a, b) | SeriesKind::Max(a, b) => {
-            columns(a, known, found);
-            columns(b, known, found);
+            read(a, false, known, found);
+            read(b, false, known, found);
         }
         SeriesKind::Column(_) | SeriesKind::Call(_) => match shifted(series) {
-            Some((inner, _)) => columns(inner, known, found),
-            None if mean(series, known).is_some() => {}
+            Some((inner, _)) => read(inner, whole, known, found),
+            None if whole && mean(series, known).is_some() => {}
             None => found(extreme(series).map_or(series, |(of, ..)| of)),
         },
     }
@@ -77,11 +87,11 @@ pub(super) fn columns<'a>(
 impl Formula {
     /// `series` over columns that were prepared.
     pub(super) fn new(series: &Series, columns: &Columns<'_>) -> Self {
-        Self::lagged(series, 0, columns)
+        Self::lagged(series, true, 0, columns)
     }
 
-    fn lagged(series: &Series, lag: usize, columns: &Columns<'_>) -> Self {
-        let part = |series: &Series| Box::new(Self::lagged(series, lag, columns));
+    fn lagged(series: &Series, whole: bool, lag: usize, columns: &Columns<'_>) -> Self {
+        let part = |series: &Series| Box::new(Self::lagged(series, false, lag, columns));
         match &series.kind {
             SeriesKind::Constant(value) => Self::Constant(*value),
             SeriesKind::Neg(x) => Self::Neg(part(x)),
@@ -91,8 +101,8 @@ impl Formula {
             SeriesKind::Max(a, b) => Self::Join(Join::Max, part(a), part(b)),
             SeriesKind::Column(_) | SeriesKind::Call(_) => {
                 if let Some((inner, bars)) = shifted(series) {
-                    Self::lagged(inner, lag + bars, columns)
-                } else if let Some((of, n)) = mean(series, columns) {
+                    Self::lagged(inner, whole, lag + bars, columns)
+                } else if let Some((of, n)) = mean(series, columns).filter(|_| whole) {
                     Self::Mean { sums: columns.sums(of), n, lag }
                 } else if let Some((of, n, greatest)) = extreme(series) {
                     Self::Extreme { values: columns.get(of), n, greatest, lag }

@@ -73,11 +73,6 @@ impl Guard {
         guard
     }
 
-    /// Whether any price could touch it.
-    pub(super) fn is_armed(&self) -> bool {
-        self.stop != -NEVER || self.target != NEVER
-    }
-
     /// A bar with low ≤ the first or high ≥ the second of these may concern the position; no other bar does.
     pub(super) fn band(&self) -> (i64, i64) {
         let record = if self.trailing.is_some() { self.extreme + 1 } else { NEVER };
@@ -129,13 +124,25 @@ impl Guard {
         true
     }
 
+    /// As [`Self::passes_over`], where the position ends behind these bars and nobody asks for the trailing stop again: the
+    /// low may be too low and the high too high.
+    #[inline(always)]
+    pub(super) fn stays_clear(&self, low: i64, high: i64) -> bool {
+        let (best, worst) =
+            if self.long { (high, low) } else { (low.wrapping_neg(), high.wrapping_neg()) };
+        let clear = (worst > self.stop) & (best < self.target);
+        let Some(level) = self.raised(best) else { return clear };
+        clear && worst > level
+    }
+
     pub(super) fn trails(&self) -> bool {
         self.trailing.is_some()
     }
 
     /// The trailing level that `best` would raise it to, if it is a new extreme.
+    #[inline(always)]
     fn raised(&self, best: i64) -> Option<i64> {
-        (self.trails() && best > self.extreme).then(|| self.trail_level(best))
+        if self.trails() && best > self.extreme { Some(self.trail_level(best)) } else { None }
     }
 
     /// Open, best and worst price.
@@ -144,13 +151,16 @@ impl Guard {
     }
 
     /// The trailing level once the best price is `extreme`.
+    #[inline(always)]
     fn trail_level(&self, extreme: i64) -> i64 {
         let price = if self.long { extreme } else { -extreme };
-        let level = self.trailing.and_then(|gap| gap.level(price, !self.long));
-        level.map_or(-NEVER, |level| mirrored(self.long, level))
+        let Some(gap) = self.trailing else { return -NEVER };
+        let Some(level) = gap.level(price, !self.long) else { return -NEVER };
+        mirrored(self.long, level)
     }
 
     /// The stop nearest the price. Of equal ones the stop loss, then the trailing stop.
+    #[inline(always)]
     fn choose(&mut self, trail: i64) {
         (self.stop, self.reason) = (self.stop_loss, ExitReason::StopLoss);
         if trail > self.stop {
@@ -162,6 +172,7 @@ impl Guard {
     }
 }
 
+#[inline(always)]
 fn mirrored(long: bool, level: i64) -> i64 {
     if long { level } else { -level }
 }

@@ -34,10 +34,19 @@ pub(super) struct Market {
     size: Amount,
 }
 
+/// A quantity, what it costs, and the fee.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lot {
+    pub(super) quantity: i64,
+    pub(super) notional: i64,
+    pub(super) fee: i64,
+}
+
 /// [`Size`] in units of 1e-8.
 #[derive(Clone, Copy, Debug)]
 enum Amount {
-    Equity(i64),
+    /// A fraction, and what equity is worth at it before the price and its fee: fraction / (1 + fee), in units of 1e8.
+    Equity(i64, f64),
     Quote(i64),
     Quantity(i64),
     Risk(i64),
@@ -49,11 +58,13 @@ impl Market {
         let amount = |of: Decimal| narrow(exact::units(of)?).filter(|&units| units < LIMIT);
         let rate = |bps: Decimal| narrow(exact::units(fraction_of_bps(bps))?);
         let slip = rate(rules.slippage_bps)?;
+        let fee = rate(rules.fee_bps)?;
+        let share = |fraction: i64| fraction as f64 / (ONE + fee) as f64 * ONE as f64;
         Some(Self {
             at_close: rules.fill == Fill::Close,
             intrabar: rules.intrabar,
             capital: amount(rules.capital)?,
-            fee: rate(rules.fee_bps)?,
+            fee,
             maker_fee: rate(rules.maker_fee_bps)?,
             slip_up: ONE + slip,
             slip_down: ONE - slip,
@@ -61,7 +72,7 @@ impl Market {
             lot: amount(rules.lot_step)?,
             min_notional: amount(rules.min_notional)?,
             size: match size {
-                Size::Equity(f) => Amount::Equity(amount(f)?),
+                Size::Equity(f) => amount(f).map(|f| Amount::Equity(f, share(f)))?,
                 Size::Quote(q) => Amount::Quote(amount(q)?),
                 Size::Quantity(n) => Amount::Quantity(amount(n)?),
                 Size::Risk(r) => Amount::Risk(amount(r)?),
@@ -70,12 +81,17 @@ impl Market {
     }
 
     /// As [`fill::taker_price`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn taker_price(&self, raw: i64, buying: bool) -> i64 {
         let factor = if buying { self.slip_up } else { self.slip_down };
         if factor == ONE {
-            return self.maker_price(raw, buying);
+            self.maker_price(raw, buying)
+        } else {
+            self.slipped(raw, factor, buying)
         }
+    }
+
+    fn slipped(&self, raw: i64, factor: i64, buying: bool) -> i64 {
         // Below 2^62: the price is at most 2^61, the factor below 2.
         let (quotient, rest) = split(product(raw, factor)).unwrap_or_default();
         let below = quotient.cast_signed();
@@ -85,96 +101,84 @@ impl Market {
     }
 
     /// As [`fill::maker_price`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn maker_price(&self, raw: i64, buying: bool) -> i64 {
-        if self.tick == 1 {
-            return raw;
-        }
+        if self.tick == 1 { raw } else { self.to_tick(raw, buying) }
+    }
+
+    fn to_tick(&self, raw: i64, buying: bool) -> i64 {
         let below = raw - raw % self.tick;
         if buying && below != raw { below + self.tick } else { below }
     }
 
-    /// As [`fill::cost`]: notional and fee.
-    #[inline]
-    pub(super) fn cost(&self, quantity: i64, price: i64, maker: bool) -> Option<(i64, i64)> {
+    /// As [`fill::cost`].
+    #[inline(always)]
+    pub(super) fn cost(&self, quantity: i64, price: i64, maker: bool) -> Option<Lot> {
         let notional = value(quantity, price)?;
         let rate = if maker { self.maker_fee } else { self.fee };
-        Some((notional, if rate == 0 { 0 } else { value(notional, rate)? }))
+        Some(Lot { quantity, notional, fee: value(notional, rate)? })
     }
 
-    /// As [`fill::quantity`], and what it costs: quantity, notional and fee. `stop` is the level that a size by risk
-    /// measures from.
-    #[inline]
-    pub(super) fn quantity(
-        &self,
-        price: i64,
-        equity: i64,
-        stop: Option<i64>,
-    ) -> Option<(i64, i64, i64)> {
+    /// As [`fill::quantity`], and what it costs. `stop` is the level that a size by risk measures from.
+    #[inline(always)]
+    pub(super) fn quantity(&self, price: i64, equity: i64, stop: Option<i64>) -> Option<Lot> {
         if price <= 0 {
-            return Some((0, 0, 0));
+            return Some(Lot { quantity: 0, notional: 0, fee: 0 });
         }
         let raw = match self.size {
-            Amount::Equity(fraction) => self.affordable(equity, fraction, price)?,
-            Amount::Quote(quote) => narrow(wide(quote, ONE).div_euclid(price.into()))?,
-            Amount::Quantity(quantity) => quantity,
-            Amount::Risk(fraction) => {
-                // A level that 63 bits do not hold is not known to the last place.
-                let stop = stop.filter(|&stop| stop != NEVER)?;
-                narrow(wide(equity, fraction).checked_div((price - stop).abs().into())?)?
+            Amount::Equity(fraction, share) => {
+                let affordable = certain_floor(equity as f64 * share / price as f64);
+                affordable.or_else(|| self.affordable(equity, fraction, price))?
             }
+            other => self.of_other_size(other, price, equity, stop)?,
         };
         let on_grid = if self.lot == 1 { raw } else { raw - raw.rem_euclid(self.lot) };
         if on_grid >= LIMIT {
             return None;
         }
-        let (notional, fee) = self.cost(on_grid, price, false)?;
-        let excess = notional + fee - equity;
-        // The few lots by which rounding alone makes an equity-sized order exceed cash.
-        if matches!(self.size, Amount::Equity(_)) && (1..=2).contains(&excess) {
-            let fewer = self.within_cash(on_grid, price, excess)?;
-            let (notional, fee) = self.cost(fewer, price, false)?;
-            return Some((fewer, notional, fee));
-        }
-        Some((on_grid, notional, fee))
+        let lot = self.cost(on_grid, price, false)?;
+        // Each is below 2^61.
+        let excess = lot.notional.wrapping_add(lot.fee).wrapping_sub(equity);
+        if excess > 0 { self.within_cash(lot, price, excess) } else { Some(lot) }
     }
 
-    /// As [`exact::floor_affordable`]: estimated in doubles, corrected by one exact multiplication.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the estimate is below 2^48")]
+    fn of_other_size(
+        &self,
+        size: Amount,
+        price: i64,
+        equity: i64,
+        stop: Option<i64>,
+    ) -> Option<i64> {
+        match size {
+            Amount::Equity(fraction, _) => self.affordable(equity, fraction, price),
+            Amount::Quote(quote) => narrow(wide(quote, ONE).div_euclid(price.into())),
+            Amount::Quantity(quantity) => Some(quantity),
+            Amount::Risk(fraction) => {
+                // A level that 63 bits do not hold is not known to the last place.
+                let stop = stop.filter(|&stop| stop != NEVER)?;
+                narrow(wide(equity, fraction).checked_div((price - stop).abs().into())?)
+            }
+        }
+    }
+
+    /// As [`exact::floor_affordable`].
+    #[cold]
     fn affordable(&self, equity: i64, fraction: i64, price: i64) -> Option<i64> {
-        const FEW: f64 = (1_u64 << 48) as f64;
-        let one_plus_fee = ONE + self.fee;
-        let estimate =
-            equity as f64 * (fraction as f64 * ONE as f64) / (price as f64 * one_plus_fee as f64);
-        if equity < 0 || !(0..=ONE).contains(&fraction) || estimate >= FEW {
-            let [equity, fraction, price] = [equity, fraction, price].map(i128::from);
-            return narrow(exact::floor_affordable(equity, fraction, price, one_plus_fee.into())?);
-        }
-        // Below 2^48, and wrong by less than 1: a few roundings of 2^-53 each.
-        let mut quotient = estimate as i64;
-        // Dividend below 2^61 × 2^54, divisor below 2^62 × 2^34; their distance is less than two divisors, so that
-        // nothing wraps.
-        let divisor = wide(price, one_plus_fee);
-        let dividend = wide(equity, fraction * ONE);
-        let mut rest = dividend.wrapping_sub(divisor.wrapping_mul(quotient.into()));
-        while rest < 0 {
-            quotient -= 1;
-            rest += divisor;
-        }
-        while rest >= divisor {
-            quotient += 1;
-            rest -= divisor;
-        }
-        Some(quotient)
+        let [equity, fraction, price] = [equity, fraction, price].map(i128::from);
+        narrow(exact::floor_affordable(equity, fraction, price, (ONE + self.fee).into())?)
     }
 
-    /// As the function of this name in `fill`, once the excess is known to be one of rounding.
-    fn within_cash(&self, quantity: i64, price: i64, excess: i64) -> Option<i64> {
+    /// Takes off the few lots by which rounding alone makes an equity-sized order exceed cash, as the function of this
+    /// name in `fill`; what exceeds it by more stays.
+    #[cold]
+    fn within_cash(&self, lot: Lot, price: i64, excess: i64) -> Option<Lot> {
+        if excess > 2 || !matches!(self.size, Amount::Equity(..)) {
+            return Some(lot);
+        }
         let lot_value = wide(self.lot, price);
         let lots = (wide(excess, ONE) + lot_value - 1).div_euclid(lot_value);
         let less = i128::from(self.lot).checked_mul(lots)?;
-        narrow((i128::from(quantity) - less).max(0))
+        self.cost(narrow((i128::from(lot.quantity) - less).max(0))?, price, false)
     }
 }
 
@@ -203,87 +207,128 @@ impl Gap {
     }
 
     /// A distance in quote units by its shortest decimal, as `signals` takes it; NaN is undefined.
-    #[expect(clippy::cast_possible_truncation, reason = "what is cast is below 2^40")]
+    #[inline(always)]
     pub(super) fn quote(distance: f64) -> Self {
         const NEAR: f64 = (1_u64 << 40) as f64;
-        if distance.is_nan() {
-            return Self::Undefined;
-        }
         let units = distance * ONE as f64;
-        // The shortest decimal lies within half a place of the double, so below 2^40 units within 2^-12 of
-        // `units`; unless that is near a half, both round alike, and so does the level around a whole price.
-        let from_half = (units - units.floor() - 0.5).abs();
-        if units.abs() < NEAR && from_half > 0.01 {
-            return Self::Units(units.round() as i64);
+        // The shortest decimal lies within half a place of the double, and so by two roundings of `units`; unless that is
+        // near a half, both round alike, and so does the level around a whole price.
+        let (whole, off) = nearest(units);
+        if units.abs() < NEAR && off.abs() < 0.5 - units.abs() * ROUNDED {
+            Self::Units(whole)
+        } else {
+            Self::long(distance)
         }
+    }
+
+    #[cold]
+    fn long(distance: f64) -> Self {
+        // NaN has none.
         let money = exact::shortest_decimal(distance);
         money.map_or(Self::Undefined, |money| Self::Exact(Distance::Quote(money)))
     }
 
     /// The level at this distance above or below `price`, rounded half-even, [`NEVER`] where 63 bits do not hold it;
     /// `None` when not above 0 or too large.
-    #[inline]
+    #[inline(always)]
     pub(super) fn level(self, price: i64, up: bool) -> Option<i64> {
-        /// Below it decimals of 96 bits hold the product whole, and 63 bits the level.
-        const WHOLE: u128 = 1 << 88;
         let level = match self {
             Self::Undefined => return None,
-            Self::Units(units) => price + if up { units } else { -units },
+            // Below 2^40 beside a price below 2^62.
+            Self::Units(units) if up => price.wrapping_add(units),
+            Self::Units(units) => price.wrapping_sub(units),
             Self::Fraction(fraction) => {
                 let factor = if up { ONE + fraction } else { ONE - fraction };
                 if factor <= 0 {
                     return None;
                 }
-                let num = product(price, factor);
-                if num >= WHOLE {
-                    let fraction = exact::decimal(fraction.into());
-                    return Self::Exact(Distance::Fraction(fraction)).level(price, up);
+                match short_value(product(price, factor)) {
+                    Some(level) => level,
+                    None => self.far_level(price, up)?,
                 }
-                half_even(num)?
             }
-            Self::Exact(distance) => {
-                let side = if up { Side::Short } else { Side::Long };
-                let level = fill::trailing_level(exact::decimal(price.into()), side, distance)?;
-                narrow(exact::units(level)?).unwrap_or(NEVER)
-            }
+            Self::Exact(_) => self.far_level(price, up)?,
         };
         (level > 0).then_some(level)
+    }
+
+    /// The level, when it is long or not certain in integers.
+    #[cold]
+    fn far_level(self, price: i64, up: bool) -> Option<i64> {
+        /// Below it decimals of 96 bits hold the product whole, and 63 bits the level.
+        const WHOLE: u128 = 1 << 88;
+        let distance = match self {
+            Self::Fraction(fraction) => {
+                let num = product(price, if up { ONE + fraction } else { ONE - fraction });
+                if num < WHOLE {
+                    return half_even(num);
+                }
+                Distance::Fraction(exact::decimal(fraction.into()))
+            }
+            Self::Exact(distance) => distance,
+            Self::Undefined | Self::Units(_) => return None,
+        };
+        let side = if up { Side::Short } else { Side::Long };
+        let level = fill::trailing_level(exact::decimal(price.into()), side, distance)?;
+        Some(narrow(exact::units(level)?).unwrap_or(NEVER))
     }
 }
 
 /// `quantity × price` rounded half-even to eight places, all in units of 1e-8 and none negative; `None` from [`LIMIT`]
 /// on.
-#[inline]
+#[inline(always)]
 pub(super) fn value(quantity: i64, price: i64) -> Option<i64> {
-    half_even(product(quantity, price)).filter(|&units| units < LIMIT)
+    let num = product(quantity, price);
+    short_value(num).or_else(|| long_value(num))
+}
+
+#[cold]
+fn long_value(num: u128) -> Option<i64> {
+    half_even(num).filter(|&units| units < LIMIT)
 }
 
 /// Where a short's equity is 0 before its own costs: cash / quantity, rounded half-even; [`NEVER`] beyond every price.
-#[expect(clippy::cast_possible_truncation, reason = "the estimate is below 2^50")]
+#[inline(always)]
 pub(super) fn liquidation(cash: i64, quantity: i64) -> Option<i64> {
-    const FEW: f64 = (1_u64 << 50) as f64;
-    let short = |level: i128| narrow(level).unwrap_or(NEVER);
+    let level = cash as f64 * ONE as f64 / quantity as f64;
+    let (whole, off) = nearest(level);
+    let certain = cash >= 0 && level < FEW && off.abs() < 0.5 - level * ROUNDED;
+    if certain { Some(whole) } else { far_liquidation(cash, quantity) }
+}
+
+#[cold]
+fn far_liquidation(cash: i64, quantity: i64) -> Option<i64> {
     if cash < 0 {
         let level = exact::decimal(cash.into()).checked_div(exact::decimal(quantity.into()))?;
-        return Some(exact::units(level).map_or(NEVER, short));
+        return Some(exact::units(level).map_or(NEVER, |level| narrow(level).unwrap_or(NEVER)));
     }
     // Of what is not negative a decimal's 28 digits tell every quotient from a half.
-    let (num, divisor) = (wide(cash, ONE), i128::from(quantity));
-    let estimate = cash as f64 * ONE as f64 / quantity as f64;
-    if estimate >= FEW {
-        return Some(short(exact::div_half_even(num, divisor)));
-    }
-    // Wrong by less than 1, and corrected.
-    let mut quotient = estimate as i64;
-    let mut rest = num.wrapping_sub(divisor.wrapping_mul(quotient.into()));
-    while rest < 0 {
-        (quotient, rest) = (quotient - 1, rest + divisor);
-    }
-    while rest >= divisor {
-        (quotient, rest) = (quotient + 1, rest - divisor);
-    }
-    // To even: a rest of half the divisor goes up from an odd quotient.
-    Some(quotient + i64::from(2 * rest + i128::from(quotient & 1) > divisor))
+    Some(narrow(exact::div_half_even(wide(cash, ONE), quantity.into())).unwrap_or(NEVER))
+}
+
+/// Doubles of this size and up to twice as much are whole: added to a smaller one, it leaves the nearest whole number in
+/// the last bits.
+const WHOLE: f64 = (3_u64 << 51) as f64;
+
+/// Doubles below it are less than 1/4 off after eight roundings of 2^-53 of their size each, which are less than [`ROUNDED`].
+const FEW: f64 = (1_u64 << 47) as f64;
+const ROUNDED: f64 = 1.0 / (1_u64 << 49) as f64;
+
+/// The whole number nearest to a double below 2^50, and how far the double is off.
+#[inline(always)]
+fn nearest(value: f64) -> (i64, f64) {
+    let raised = value + WHOLE;
+    let bits = raised.to_bits().cast_signed().wrapping_sub(WHOLE.to_bits().cast_signed());
+    (bits, value - (raised - WHOLE))
+}
+
+/// The greatest whole number not above the quotient that `value` was rounded from a few times, none negative: `None`
+/// where that is not certain.
+#[inline(always)]
+fn certain_floor(value: f64) -> Option<i64> {
+    let (floor, off) = nearest(value - 0.5);
+    let certain = off.abs() < 0.5 - value * ROUNDED;
+    (value > 0.0 && value < FEW && certain).then_some(floor)
 }
 
 /// The exact product of two numbers that are not negative.
@@ -299,8 +344,27 @@ fn wide(a: i64, b: i64) -> i128 {
     i128::from(a).wrapping_mul(b.into())
 }
 
+/// `num / 1e8` rounded half-even of a number below 2^72, where most money lies: in one short division, because 1e8 is
+/// 2^8 × 390,625. What comes of it is below [`LIMIT`].
+#[expect(clippy::cast_possible_truncation, reason = "of the lowest bits; the others are few")]
+#[inline(always)]
+fn short_value(num: u128) -> Option<i64> {
+    if num >> 72 != 0 {
+        return None;
+    }
+    let shifted = (num >> 8) as u64;
+    let quotient = shifted / ODD;
+    let rest = (shifted % ODD) << 8 | (num as u64 & 0xFF);
+    // To even: a rest of a half goes up from an odd quotient.
+    // Below 2^46, and the rest below 2^27.
+    let up = rest.wrapping_mul(2).wrapping_add(quotient & 1) > ONE.unsigned_abs();
+    Some(quotient.cast_signed().wrapping_add(i64::from(up)))
+}
+
+/// What is left of 1e8 without its factor 2^8.
+const ODD: u64 = 390_625;
+
 /// `num / 1e8` rounded half-even, where 63 bits hold it.
-#[inline]
 fn half_even(num: u128) -> Option<i64> {
     let (quotient, rest) = split(num)?;
     // To even: a rest of a half goes up from an odd quotient.
@@ -308,12 +372,9 @@ fn half_even(num: u128) -> Option<i64> {
     Some(quotient.cast_signed() + i64::from(up))
 }
 
-/// Quotient and rest of `num / 1e8`, where the quotient has no more than 62 bits. Below 2^72, where most money lies, in one
-/// short division: 1e8 is 2^8 × 390,625.
+/// Quotient and rest of `num / 1e8`, where the quotient has no more than 62 bits.
 #[expect(clippy::cast_possible_truncation, reason = "each part is shorter than what it is cast to")]
-#[inline]
 fn split(num: u128) -> Option<(u64, u64)> {
-    const ODD: u64 = 390_625;
     let last = num as u64 & 0xFF;
     if num >> 72 == 0 {
         let shifted = (num >> 8) as u64;
@@ -416,7 +477,7 @@ mod tests {
                     let (notional, fee) = fill::cost(quantity, expected, rules.fee_bps)?;
                     Some([quantity, notional, fee])
                 });
-                let got = got.map(|(quantity, n, f)| [quantity, n, f].map(i128::from));
+                let got = got.map(|lot| [lot.quantity, lot.notional, lot.fee].map(i128::from));
                 let small =
                     |of: &[Decimal; 3]| of.iter().all(|of| *of < exact::decimal(LIMIT.into()));
                 let wanted = wanted.filter(small);

@@ -1,51 +1,106 @@
-//! A small pyramid of lows and highs over two columns: which bar first leaves a band, and the extremes of a range.
-//! It knows nothing of trades, and keeps the columns as slices of the bars.
+//! Lows and highs of blocks of bars, and of all runs of 1, 2, 4 … of them within one stretch: bounds of any range by two
+//! looks, and the bar that first leaves a band. It knows nothing of trades, and keeps the columns as slices of the bars.
 
-use crate::simd;
+use crate::simd::{self, Task};
 
-use super::levels::NEVER;
+/// Bars of a block.
+const BLOCK: usize = 8;
+/// Bars of the stretch that is searched at a time.
+pub(super) const STRETCH: usize = 4_096;
+/// Blocks of a stretch.
+const BLOCKS: usize = STRETCH / BLOCK;
+/// Runs of 1, 2, 4 … blocks, up to all of a stretch.
+const LEVELS: usize = BLOCKS.ilog2() as usize + 1;
 
-/// Nodes that one node above covers.
-const FAN: usize = 16;
-/// Bars up to which looking at each of them is quicker than climbing.
-const SHORT: usize = 256;
-
-/// Lows and highs of blocks of 16, 256, 4,096 … bars over two columns of equal length.
+/// Least low and greatest high of each block over two columns of equal length.
 #[derive(Debug)]
 pub(super) struct Pyramid<'a> {
     low: &'a [i64],
     high: &'a [i64],
-    /// Least low and greatest high of each block, finest level first.
-    levels: Vec<(Vec<i64>, Vec<i64>)>,
+    /// Of each block; `None` where nobody will ask.
+    blocks: Option<(Vec<i64>, Vec<i64>)>,
 }
 
 impl<'a> Pyramid<'a> {
     pub(super) fn new(low: &'a [i64], high: &'a [i64]) -> Self {
-        let mut levels: Vec<(Vec<i64>, Vec<i64>)> = Vec::new();
-        loop {
-            let (lows, highs) = levels.last().map_or((low, high), |(l, h)| (&l[..], &h[..]));
-            if lows.len() <= FAN {
-                break;
-            }
-            let (least, mut greatest) = simd::block_extremes(lows, FAN);
-            if !std::ptr::eq(lows, highs) {
-                greatest = simd::block_extremes(highs, FAN).1;
-            }
-            levels.push((least, greatest));
+        let (least, mut greatest) = simd::block_extremes(low, BLOCK);
+        if !std::ptr::eq(low, high) {
+            greatest = simd::block_extremes(high, BLOCK).1;
         }
-        Self { low, high, levels }
+        Self { low, high, blocks: Some((least, greatest)) }
     }
 
-    /// The columns alone: every search walks.
-    pub(super) fn flat(low: &'a [i64], high: &'a [i64]) -> Self {
-        Self { low, high, levels: Vec::new() }
+    /// Columns of which no bounds will be asked.
+    pub(super) fn unread(low: &'a [i64], high: &'a [i64]) -> Self {
+        Self { low, high, blocks: None }
+    }
+}
+
+/// One stretch of a [`Pyramid`], which a core keeps near.
+#[derive(Debug)]
+pub(super) struct Spans<'a> {
+    of: &'a Pyramid<'a>,
+    /// Its first bar.
+    from: usize,
+    /// Place b of level k: least low, and greatest high with its sign changed, of 2^k blocks from block b on. What lies
+    /// behind the stretch changes nothing.
+    levels: Box<[Row; LEVELS]>,
+}
+
+/// The extremes of each block, both as least values: one loop joins them.
+type Row = [[i64; 2]; BLOCKS];
+
+const NOTHING: [i64; 2] = [i64::MAX; 2];
+
+impl<'a> Spans<'a> {
+    /// Spans that have not read a stretch yet.
+    pub(super) fn new(of: &'a Pyramid<'a>) -> Self {
+        Self { of, from: 0, levels: Box::new([[NOTHING; BLOCKS]; LEVELS]) }
     }
 
-    fn level(&self, level: usize) -> (&[i64], &[i64]) {
-        match level {
-            0 => (self.low, self.high),
-            _ => (&self.levels[level - 1].0, &self.levels[level - 1].1),
+    /// Goes to the stretch that begins at bar `from`, where a block begins.
+    pub(super) fn read(&mut self, from: usize) {
+        self.from = from;
+        let Some((least, greatest)) = &self.of.blocks else { return };
+        let first = from / BLOCK;
+        let last = (first + BLOCKS).min(least.len());
+        let (blocks, behind) = self.levels[0].split_at_mut(last - first);
+        for ((block, least), greatest) in
+            blocks.iter_mut().zip(&least[first..last]).zip(&greatest[first..last])
+        {
+            // Prices lie above 0.
+            *block = [*least, greatest.wrapping_neg()];
         }
+        behind.fill(NOTHING);
+        for level in 1..LEVELS {
+            let (below, above) = self.levels.split_at_mut(level);
+            simd::wide(Pairs {
+                runs: &below[level - 1],
+                width: 1 << (level - 1),
+                out: &mut above[0],
+            });
+        }
+    }
+
+    /// A floor of all lows and a ceiling of all highs of `[from, to)`, which is not empty: the extremes of the blocks that it
+    /// touches.
+    #[inline(always)]
+    pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
+        let (first, last) = self.blocks(from, to);
+        // Two runs that overlap cover every length.
+        let level = (last - first + 1).ilog2() as usize % LEVELS;
+        let row = &self.levels[level];
+        let (a, b) = (row[first % BLOCKS], row[(last + 1 - (1 << level)) % BLOCKS]);
+        (a[0].min(b[0]), a[1].min(b[1]).wrapping_neg())
+    }
+
+    /// The extremes of `[from, to)`.
+    pub(super) fn extremes(&self, from: usize, to: usize) -> (i64, i64) {
+        let lows = simd::extremes(&self.of.low[from..to]);
+        // Closes are their own lows and highs.
+        let same = std::ptr::eq(self.of.low, self.of.high);
+        let highs = if same { lows } else { simd::extremes(&self.of.high[from..to]) };
+        (lows.0, highs.1)
     }
 
     /// The first bar of `[from, to)` with low ≤ `floor` or high ≥ `ceiling`.
@@ -59,127 +114,74 @@ impl<'a> Pyramid<'a> {
         if to <= from {
             return None;
         }
-        // What is beyond every price need not be looked for; most of what is looked for is not near either.
-        let (lows, highs) = self.cover(from, to);
-        let above = floor <= -NEVER || lowest(lows) > floor;
-        if above && (ceiling == NEVER || highest(highs) < ceiling) {
-            return None;
-        }
-        let (mut level, mut node, mut width) = (0, from, 1);
-        // Up: over whole blocks as soon as one begins.
-        let mut found = loop {
-            if node * width >= to {
+        let inside = |[low, high]: [i64; 2]| (low > floor) & (high.wrapping_neg() < ceiling);
+        let (mut block, last) = self.blocks(from, to);
+        while block <= last {
+            // Over runs that lie inside, each no longer than the one before.
+            for level in (0..=(last - block + 1).ilog2() as usize).rev() {
+                let run = 1 << level;
+                // Which of them do is anyone's guess, so that nothing is skipped.
+                let passed = (block + run <= last + 1) & inside(self.levels[level][block % BLOCKS]);
+                block += run * usize::from(passed);
+            }
+            if block > last {
                 return None;
             }
-            let (lows, highs) = self.level(level);
-            let top = level == self.levels.len();
-            let block = if top { lows.len() } else { (node / FAN + 1) * FAN };
-            let end = block.min(lows.len());
-            match first(&lows[node..end], &highs[node..end], floor, ceiling) {
-                Some(offset) => break node + offset,
-                None if end == lows.len() => return None,
-                None => (level, node, width) = (level + 1, end / FAN, width * FAN),
+            let start = self.from + block * BLOCK;
+            let (start, end) = (start.max(from), (start + BLOCK).min(to));
+            let (low, high) = (&self.of.low[start..end], &self.of.high[start..end]);
+            let outside = |(&low, &high): (&i64, &i64)| low <= floor || high >= ceiling;
+            if let Some(offset) = low.iter().zip(high).position(outside) {
+                return Some(start + offset);
             }
-        };
-        // Down: into the block that holds it.
-        while level > 0 {
-            level -= 1;
-            let (lows, highs) = self.level(level);
-            let start = found * FAN;
-            let end = (start + FAN).min(lows.len());
-            found = start + first(&lows[start..end], &highs[start..end], floor, ceiling)?;
+            // It was a bar of the same block in front of `from`, or behind.
+            block += 1;
         }
-        (found < to).then_some(found)
+        None
     }
 
-    /// The least low of `[from, to)`, which is not empty.
-    pub(super) fn least(&self, from: usize, to: usize) -> i64 {
-        self.fold(from, to, i64::MAX, |level, least, from, to| {
-            least.min(lowest(&self.level(level).0[from..to]))
-        })
-    }
-
-    /// The greatest high of `[from, to)`, which is not empty.
-    pub(super) fn greatest(&self, from: usize, to: usize) -> i64 {
-        self.fold(from, to, i64::MIN, |level, greatest, from, to| {
-            greatest.max(highest(&self.level(level).1[from..to]))
-        })
-    }
-
-    /// Joins the nodes of `[from, to)`: whole blocks as one node of the level above.
-    fn fold(
-        &self,
-        from: usize,
-        to: usize,
-        start: i64,
-        join: impl Fn(usize, i64, usize, usize) -> i64,
-    ) -> i64 {
-        let (mut joined, mut level, mut from, mut to) = (start, 0, from, to);
-        while from < to {
-            let (inner_from, inner_to) = (from.div_ceil(FAN) * FAN, to / FAN * FAN);
-            if inner_from >= inner_to || level == self.levels.len() {
-                return join(level, joined, from, to);
-            }
-            joined = join(level, joined, from, inner_from);
-            joined = join(level, joined, inner_to, to);
-            (level, from, to) = (level + 1, inner_from / FAN, inner_to / FAN);
-        }
-        joined
-    }
-
-    /// End of the block of 16 that holds bar `from`.
+    /// End of the block that holds bar `from`.
     pub(super) fn block_end(&self, from: usize) -> usize {
-        (from / FAN + 1) * FAN
+        (from / BLOCK + 1) * BLOCK
     }
 
-    /// Least low and greatest high of `[from, to)`, which lies in one block of 16.
+    /// Least low and greatest high of `[from, to)`, which lies in one block.
     pub(super) fn block(&self, from: usize, to: usize) -> (i64, i64) {
-        if to - from == FAN && !self.levels.is_empty() {
-            let (lows, highs) = self.level(1);
-            return (lows[from / FAN], highs[from / FAN]);
+        if to - from == BLOCK {
+            let [low, high] = self.levels[0][(from - self.from) / BLOCK];
+            return (low, high.wrapping_neg());
         }
-        (lowest(&self.low[from..to]), highest(&self.high[from..to]))
+        self.extremes(from, to)
     }
 
-    /// Whether [`Self::bounds`] of `[from, to)` are its extremes.
-    pub(super) fn is_exact(from: usize, to: usize) -> bool {
-        to - from <= SHORT
-    }
-
-    /// A floor of all lows and a ceiling of all highs of `[from, to)`, from a few blocks that cover it.
-    pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
-        if Self::is_exact(from, to) {
-            let lows = simd::extremes(&self.low[from..to]);
-            // Closes are their own lows and highs.
-            let same = std::ptr::eq(self.low, self.high);
-            let highs = if same { lows } else { simd::extremes(&self.high[from..to]) };
-            return (lows.0, highs.1);
-        }
-        let (lows, highs) = self.cover(from, to);
-        (lowest(lows), highest(highs))
-    }
-
-    /// Lows and highs of a few blocks that cover `[from, to)`, which is not empty.
-    fn cover(&self, from: usize, to: usize) -> (&[i64], &[i64]) {
-        let (mut level, mut from, mut last) = (0, from, to - 1);
-        while last - from > 2 * FAN && level < self.levels.len() {
-            (level, from, last) = (level + 1, from / FAN, last / FAN);
-        }
-        let (lows, highs) = self.level(level);
-        (&lows[from..=last], &highs[from..=last])
+    /// The first and the last block that `[from, to)` touches.
+    #[inline(always)]
+    fn blocks(&self, from: usize, to: usize) -> (usize, usize) {
+        ((from - self.from) / BLOCK, (to - 1 - self.from) / BLOCK)
     }
 }
 
-fn first(lows: &[i64], highs: &[i64], floor: i64, ceiling: i64) -> Option<usize> {
-    lows.iter().zip(highs).position(|(&low, &high)| low <= floor || high >= ceiling)
+/// Every run joined with the one `width` blocks further on.
+struct Pairs<'a> {
+    runs: &'a Row,
+    width: usize,
+    out: &'a mut Row,
 }
 
-fn lowest(values: &[i64]) -> i64 {
-    simd::extremes(values).0
-}
+impl Task for Pairs<'_> {
+    type Out = ();
 
-fn highest(values: &[i64]) -> i64 {
-    simd::extremes(values).1
+    #[inline(always)]
+    fn run(self) {
+        let split = BLOCKS - self.width;
+        let (joined, rest) = self.out.as_flattened_mut().split_at_mut(2 * split);
+        let runs = self.runs.as_flattened();
+        for ((out, a), b) in joined.iter_mut().zip(runs).zip(&runs[2 * self.width..]) {
+            *out = (*a).min(*b);
+        }
+        // Behind the end there is nothing to join.
+        rest.copy_from_slice(&runs[2 * split..]);
+    }
 }
 
 #[cfg(test)]
@@ -189,30 +191,34 @@ mod tests {
     #[test]
     fn it_finds_what_walking_finds() {
         let mut x = 12_345_u64;
-        let mut next = |n: i64| {
+        let mut next = |n: usize| {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            i64::try_from(x >> 33).unwrap() % n
+            (x >> 33) as usize % n
         };
-        let index = |i: i64| usize::try_from(i).unwrap();
-        for n in [1, 15, 16, 17, 255, 300, 5_000] {
-            let low: Vec<i64> = (0..n).map(|_| 500 + next(500)).collect();
-            let high: Vec<i64> = low.iter().map(|l| l + next(500)).collect();
+        let price = |i: usize| i64::try_from(i).unwrap();
+        for n in [1, 7, 8, 9, 255, 300, 4_095, 4_096, 10_000] {
+            let low: Vec<i64> = (0..n).map(|_| price(500 + next(500))).collect();
+            let high: Vec<i64> = low.iter().map(|l| l + price(next(500))).collect();
             let pyramid = Pyramid::new(&low, &high);
-            for _ in 0..500 {
-                let from = next(n);
-                let to = index(from + 1 + next(n - from));
-                let from = index(from);
-                let (floor, ceiling) = (500 + next(20), 1_490 - next(40));
-                let walked = (from..to).find(|&i| low[i] <= floor || high[i] >= ceiling);
-                assert_eq!(pyramid.first_outside(from, to, floor, ceiling), walked);
-                let least = *low[from..to].iter().min().unwrap();
-                let greatest = *high[from..to].iter().max().unwrap();
-                assert_eq!(
-                    (pyramid.least(from, to), pyramid.greatest(from, to)),
-                    (least, greatest)
-                );
-                let (floor, ceiling) = pyramid.bounds(from, to);
-                assert!(floor <= least && ceiling >= greatest);
+            let mut spans = Spans::new(&pyramid);
+            for start in (0..n).step_by(STRETCH) {
+                spans.read(start);
+                let end = (start + STRETCH).min(n);
+                for _ in 0..500 {
+                    let from = start + next(end - start);
+                    let to = from + 1 + next(end - from);
+                    let (floor, ceiling) = (price(500 + next(20)), price(1_490 - next(40)));
+                    let walked = (from..to).find(|&i| low[i] <= floor || high[i] >= ceiling);
+                    assert_eq!(spans.first_outside(from, to, floor, ceiling), walked);
+                    let least = *low[from..to].iter().min().unwrap();
+                    let greatest = *high[from..to].iter().max().unwrap();
+                    assert_eq!(spans.extremes(from, to), (least, greatest));
+                    let (floor, ceiling) = spans.bounds(from, to);
+                    assert!(floor <= least && ceiling >= greatest);
+                    let blocks = from / BLOCK * BLOCK..to.next_multiple_of(BLOCK).min(n);
+                    assert_eq!(floor, *low[blocks.clone()].iter().min().unwrap());
+                    assert_eq!(ceiling, *high[blocks].iter().max().unwrap());
+                }
             }
         }
     }

@@ -172,9 +172,10 @@ impl RuleBits {
         }
     }
 
-    /// The bits of the present tile at a place.
-    pub(super) fn words(&self, place: usize) -> &[u64] {
-        &self.words[place * self.tile_words..][..self.tile_words]
+    /// The bits of some bars of the present tile at a place.
+    pub(super) fn words(&self, place: usize, tile: &Range<usize>, bars: &Range<usize>) -> &[u64] {
+        let first = (bars.start - tile.start) / WORD;
+        &self.words[place * self.tile_words + first..][..bars.len().div_ceil(WORD)]
     }
 }
 

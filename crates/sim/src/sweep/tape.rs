@@ -16,8 +16,9 @@ pub(super) struct Tape<'a> {
     pub(super) closes: Pyramid<'a>,
     /// Index of the last traded bar of each UTC day that has bars.
     pub(super) day_ends: Vec<usize>,
-    /// Whether bars follow each other without a gap: times then need no look at the column.
-    gapless: bool,
+    first_us: i64,
+    /// What a bar lasts, where bars follow each other without a gap: times then need no look at the column.
+    gapless_us: Option<i64>,
     /// Close of the last bar over open of the first traded one, minus 1, per cent.
     pub(super) buy_and_hold: f64,
 }
@@ -27,26 +28,31 @@ impl<'a> Tape<'a> {
     pub(super) fn new(bars: &'a Bars, guarded: bool) -> Self {
         let time_us = bars.time_us();
         let (first, last) = (bars.n_warmup(), bars.len() - 1);
+        let bar_us = bars.timeframe().us();
         let (from, to) = (i128::from(bars.open()[first]), i128::from(bars.close()[last]));
         Self {
             bars,
             range: match guarded {
                 true => Pyramid::new(bars.low(), bars.high()),
-                false => Pyramid::flat(bars.low(), bars.high()),
+                false => Pyramid::unread(bars.low(), bars.high()),
             },
             closes: Pyramid::new(bars.close(), bars.close()),
-            gapless: time_us[last] - time_us[0] == bars.timeframe().us() * whole(last),
+            first_us: time_us[0],
+            gapless_us: Some(bar_us)
+                .filter(|bar_us| time_us[last] - time_us[0] == bar_us * whole(last)),
             day_ends: bars.day_ends(),
             buy_and_hold: 100.0 * exact::ratio(to - from, from),
         }
     }
 
     /// Opening time of a bar, microseconds UTC.
+    #[inline(always)]
     pub(super) fn time_us(&self, bar: usize) -> i64 {
-        if self.gapless {
-            return self.bars.time_us()[0] + self.bars.timeframe().us() * whole(bar);
+        match self.gapless_us {
+            // As many bars as there are last less than 2^63 microseconds.
+            Some(bar_us) => self.first_us.wrapping_add(bar_us.wrapping_mul(whole(bar))),
+            None => self.bars.time_us()[bar],
         }
-        self.bars.time_us()[bar]
     }
 
     /// The first bar behind `entry` that opens `after_us` or more after it; the number of bars when there is none.
@@ -64,6 +70,7 @@ impl<'a> Tape<'a> {
 }
 
 /// A count of bars, of which there are fewer than 2^63.
+#[inline(always)]
 fn whole(bars: usize) -> i64 {
-    i64::try_from(bars).unwrap_or(i64::MAX)
+    bars.cast_signed() as i64
 }

@@ -3,15 +3,17 @@
 
 use std::ops::Range;
 
+use crate::metrics::Waiting;
 use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 
 use super::Walked;
-use super::books::{Books, Closing, Held};
+use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
 use super::money::{self, Gap, Market};
+use super::pyramid::{STRETCH, Spans};
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -24,6 +26,7 @@ pub(super) enum Distance {
 }
 
 impl Distance {
+    #[inline(always)]
     fn at(&self, bar: usize) -> Gap {
         match self {
             Self::Fixed(gap) => *gap,
@@ -42,28 +45,75 @@ pub(super) struct Job<'a> {
     pub(super) time_stop_us: Option<i64>,
 }
 
-/// A variant on its way over the bars: it is told its signals a tile at a time and remembers where it stands.
+/// What all variants of a thread look at over one stretch of bars, the core's cache being warm with it.
+#[derive(Debug)]
+pub(super) struct Near<'a> {
+    tape: &'a Tape<'a>,
+    /// Lows and highs.
+    range: Spans<'a>,
+    closes: Spans<'a>,
+    /// Its bars.
+    from: usize,
+    to: usize,
+    /// Closed trades of the variant that is here.
+    waiting: Waiting,
+}
+
+impl<'a> Near<'a> {
+    /// In front of the first bar.
+    pub(super) fn new(tape: &'a Tape<'a>) -> Self {
+        let (range, closes) = (Spans::new(&tape.range), Spans::new(&tape.closes));
+        Self { tape, range, closes, from: 0, to: 0, waiting: Waiting::new() }
+    }
+
+    /// Goes to the stretch from `from` on, which ends at `end` at the latest.
+    pub(super) fn read(&mut self, from: usize, end: usize) {
+        (self.from, self.to) = (from, end.min(from + STRETCH));
+        self.range.read(from);
+        self.closes.read(from);
+    }
+
+    pub(super) fn bars(&self) -> Range<usize> {
+        self.from..self.to
+    }
+}
+
+/// A variant on its way over the bars: it is told its signals a stretch at a time and remembers where it stands.
+///
+/// A position lies here in parts, each written where it stays: to move it as a whole takes longer than to open it.
 #[derive(Debug)]
 pub(super) struct Walker<'a> {
     job: Job<'a>,
-    tape: &'a Tape<'a>,
     books: Books<'a>,
-    position: Option<Position>,
+    held: Option<Held>,
+    /// What guards the lot held, where it is `armed`.
+    guard: Guard,
+    armed: bool,
+    /// The bar at whose open the time stop closes the lot held.
+    due: usize,
     /// Without a position, the next bar at whose close one is decided on; with one, the next bar that may end it.
     next: usize,
-    /// Decisions are taken at the closes of bars before this one.
-    decisions: usize,
+    /// Whether every position has levels.
+    guarded: bool,
     /// A number left the integers that are counted in here.
     beyond: bool,
 }
 
-/// A position and what guards it.
-#[derive(Debug)]
-struct Position {
-    held: Held,
-    guard: Guard,
-    /// The bar at whose open the time stop closes it.
-    due: usize,
+/// Why a position was not opened.
+enum Not {
+    Refused(RejectReason),
+    /// A number left the integers that are counted in here.
+    Beyond,
+}
+
+/// How a position goes on.
+enum End {
+    /// It is still open behind the stretch.
+    Open,
+    /// A level or the time stop ends it at a bar, at a price.
+    Stopped(usize, i64, ExitReason),
+    /// The signals at the close of a bar do.
+    Decided(usize),
 }
 
 impl<'a> Walker<'a> {
@@ -71,188 +121,255 @@ impl<'a> Walker<'a> {
     pub(super) fn new(job: Job<'a>, tape: &'a Tape<'a>, list: bool) -> Self {
         let mut books = Books::new(tape, job.market.capital);
         books.trades = list.then(Vec::new);
-        // A decision on the last bar would never fill at a next open.
-        let decisions = tape.bars.len() - usize::from(!job.market.at_close);
-        let next = tape.bars.n_warmup();
-        Self { job, tape, books, position: None, next, decisions, beyond: false }
+        Self {
+            books,
+            held: None,
+            guard: Guard::new(true, 0, Levels::default(), None, None),
+            armed: false,
+            due: usize::MAX,
+            next: tape.bars.n_warmup(),
+            guarded: job.distances.iter().any(Option::is_some),
+            beyond: false,
+            job,
+        }
     }
 
-    /// Walks on to the bar `to`; `flags` are the signals from where it stands.
-    pub(super) fn advance(&mut self, flags: &Flags<'_>, to: usize) {
-        self.beyond = self.beyond || self.follow(flags, to).is_none();
+    /// The bars at whose closes something can be decided: from the first to the one in front of the second.
+    pub(super) fn decisions(&self, tape: &Tape<'_>) -> (usize, usize) {
+        // A decision on the last bar would never fill at a next open.
+        (tape.bars.n_warmup(), tape.bars.len() - usize::from(!self.job.market.at_close))
+    }
+
+    /// Walks on over the stretch; `flags` are its signals.
+    pub(super) fn advance(&mut self, flags: &Flags, near: &mut Near<'_>) {
+        self.beyond = self.beyond || self.follow(flags, near).is_none();
+        self.books.count(&mut near.waiting);
     }
 
     /// What came of the variant, all bars being walked, and its trades if they were kept. `None` where only the reference
     /// loop can say that.
-    pub(super) fn finish(mut self) -> Option<Walked> {
+    pub(super) fn finish(mut self, tape: &Tape<'_>) -> Option<Walked> {
         if self.beyond {
             return None;
         }
-        let n_bars = self.tape.bars.len();
-        let open = self.position.map(|position| position.held);
-        match &open {
-            Some(held) => self.books.mark_held(held, n_bars)?,
-            None => self.books.mark_flat(n_bars),
+        if self.held.is_none() {
+            self.books.mark_flat(tape.bars.len());
         }
-        let outcome = self.books.outcome(self.job.rules, self.job.market.capital, open.as_ref())?;
+        let (rules, capital) = (self.job.rules, self.job.market.capital);
+        let outcome = self.books.outcome(rules, capital, self.held.as_ref())?;
         Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
-    fn follow(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
-        let decisions = to.min(self.decisions);
-        let conflicts = flags.conflicts(flags.from().max(self.tape.bars.n_warmup()), decisions);
-        self.books.reject(RejectReason::Conflict, conflicts);
-        while self.next < to {
-            if self.position.is_some() {
-                self.hold(flags, to)?;
-            } else if let Some(decided) = flags.next(Holding::Nothing, self.next, decisions) {
-                let bar = self.fill_bar(decided);
-                self.next = self.first_decision(bar);
-                let (long, _) = flags.entries_at(decided);
-                self.enter(long, decided, bar)?;
+    fn follow(&mut self, flags: &Flags, near: &mut Near<'_>) -> Option<()> {
+        self.books.reject(RejectReason::Conflict, flags.conflicts());
+        let mut held = self.held;
+        while self.next < near.to {
+            held = if let Some(held) = held {
+                self.hold(held, flags, near)?
+            } else if let Some(decided) = flags.next(Holding::Nothing, self.next) {
+                self.entered(!flags.is_short(decided), decided, near)?
             } else {
-                self.next = to;
-            }
+                self.next = near.to;
+                None
+            };
         }
+        if let Some(held) = &held {
+            self.books.mark_held(held, near.to, &near.closes)?;
+        }
+        self.held = held;
         Some(())
     }
 
     /// The bar on which a decision at the close of `decided` fills.
+    #[inline(always)]
     fn fill_bar(&self, decided: usize) -> usize {
         decided + usize::from(!self.job.market.at_close)
     }
 
-    /// The first bar at whose close something can be decided after a fill on `fill_bar`: that bar itself, unless
-    /// the fill was at its close.
-    fn first_decision(&self, fill_bar: usize) -> usize {
-        fill_bar + usize::from(self.job.market.at_close)
-    }
-
     /// Price of a market fill on `fill_bar` before slippage.
-    fn raw_price(&self, fill_bar: usize) -> i64 {
-        let bars = self.tape.bars;
+    #[inline(always)]
+    fn raw_price(&self, tape: &Tape<'_>, fill_bar: usize) -> i64 {
+        let bars = tape.bars;
         if self.job.market.at_close { bars.close()[fill_bar] } else { bars.open()[fill_bar] }
     }
 
-    /// Makes an entry, or counts why not. The tests stand in the order in which a refusal is named.
-    fn enter(&mut self, long: bool, decided: usize, bar: usize) -> Option<()> {
-        let market = &self.job.market;
+    /// Makes the entry decided on at `decided`, or counts why not.
+    #[inline(always)]
+    fn entered(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Option<Option<Held>> {
+        // The close of the bar of the fill is the first to decide something, unless the fill was at that close.
+        self.next = decided + 1;
+        match self.enter(long, decided, near.tape) {
+            Ok(held) => Some(Some(held)),
+            Err(Not::Refused(reason)) => {
+                self.books.reject(reason, 1);
+                Some(None)
+            }
+            Err(Not::Beyond) => None,
+        }
+    }
+
+    /// The tests stand in the order in which a refusal is named.
+    #[inline(always)]
+    fn enter(&mut self, long: bool, decided: usize, tape: &Tape<'_>) -> Result<Held, Not> {
+        let (market, bar) = (&self.job.market, self.fill_bar(decided));
         let equity = self.books.cash;
         if equity <= 0 {
-            return self.refuse(RejectReason::Cash);
+            return Err(Not::Refused(RejectReason::Cash));
         }
-        let price = market.taker_price(self.raw_price(bar), long);
-        let gap = |level: usize| self.job.distances[level].as_ref().map(|d| d.at(decided));
-        let trailing = gap(2);
-        let Some(levels) = levels(long, price, [gap(0), gap(1), trailing]) else {
-            return self.refuse(RejectReason::StopUndefined);
-        };
+        let price = market.taker_price(self.raw_price(tape, bar), long);
+        let (mut levels, mut trailing) = Default::default();
+        if self.guarded {
+            (levels, trailing) = self
+                .levels(long, price, decided)
+                .ok_or(Not::Refused(RejectReason::StopUndefined))?;
+        }
         let stop = levels.stop_loss.or(levels.first_trail);
-        let (quantity, notional, fee) = market.quantity(price, equity, stop)?;
-        if quantity <= 0 {
-            return self.refuse(RejectReason::Lot);
+        let lot = market.quantity(price, equity, stop).ok_or(Not::Beyond)?;
+        if lot.quantity <= 0 {
+            return Err(Not::Refused(RejectReason::Lot));
         }
-        if notional < market.min_notional {
-            return self.refuse(RejectReason::MinNotional);
+        if lot.notional < market.min_notional {
+            return Err(Not::Refused(RejectReason::MinNotional));
         }
-        if notional + fee > equity {
-            return self.refuse(RejectReason::Cash);
+        // Both are below 2^61.
+        if lot.notional.wrapping_add(lot.fee) > equity {
+            return Err(Not::Refused(RejectReason::Cash));
         }
         self.books.mark_flat(bar);
-        let held = Held { long, quantity, price, bar, notional, fee };
-        self.books.open(&held)?;
-        let liquidation = if long { None } else { money::liquidation(self.books.cash, quantity) };
-        let guard = Guard::new(long, price, levels, liquidation, trailing);
-        let due = self.job.time_stop_us.map(|us| self.tape.first_after(bar, us));
-        self.position = Some(Position { held, guard, due: due.unwrap_or(usize::MAX) });
-        Some(())
+        let way = Way::of(long);
+        self.books.open(way, &lot).ok_or(Not::Beyond)?;
+        self.armed = self.guarded || !long;
+        if self.armed {
+            let cash = self.books.cash;
+            let liquidation = if long { None } else { money::liquidation(cash, lot.quantity) };
+            self.guard = Guard::new(long, price, levels, liquidation, trailing);
+        }
+        if let Some(us) = self.job.time_stop_us {
+            self.due = tape.first_after(bar, us);
+        }
+        Ok(Held { way, lot, price, bar })
     }
 
-    fn refuse(&mut self, reason: RejectReason) -> Option<()> {
-        self.books.reject(reason, 1);
-        Some(())
+    /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
+    #[inline(always)]
+    fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
+        let [stop_loss, target, trailing] = &self.job.distances;
+        let at = |distance: &Option<Distance>| match distance {
+            Some(distance) => Some(distance.at(decided)),
+            None => None,
+        };
+        let (stop_loss, target, trailing) = (at(stop_loss), at(target), at(trailing));
+        let levels = Levels {
+            stop_loss: level(stop_loss, entry, !long)?,
+            target: level(target, entry, long)?,
+            first_trail: level(trailing, entry, !long)?,
+        };
+        Some((levels, trailing))
     }
 
-    /// Follows the open position to its end and books that, or to the bar `to`. What ends it comes first of: a level inside
-    /// a bar, the time stop, a signal.
-    ///
-    /// Nothing of the position is copied here: what was stored in parts a moment ago is slow to be read as a whole.
-    fn hold(&mut self, flags: &Flags<'_>, to: usize) -> Option<()> {
-        let position = self.position.as_mut()?;
-        let holding = if position.held.long { Holding::Long } else { Holding::Short };
-        let signal = flags.next(holding, self.next, to.min(self.decisions));
-        // A signal lets its own bar pass whole; the bar of a time stop only opens.
-        let end = signal.map_or(to, |bar| bar + 1);
-        let due = position.due;
-        if position.guard.is_armed() {
-            let (bars, intrabar) = (self.next..end.min(due), self.job.market.intrabar);
-            let ambiguous = &mut self.books.ambiguous_bars;
-            let hit = level_hit(&mut position.guard, self.tape, intrabar, bars, ambiguous);
-            if let Some((bar, price, reason)) = hit {
+    /// Follows the lot held to its end, books that, and makes the entry that follows from it; or goes to the end of the
+    /// stretch.
+    #[inline(always)]
+    fn hold(&mut self, held: Held, flags: &Flags, near: &mut Near<'_>) -> Option<Option<Held>> {
+        let long = held.way.is_long();
+        match self.end(long, flags, near) {
+            End::Open => {
+                self.next = near.to;
+                Some(Some(held))
+            }
+            End::Stopped(bar, raw, reason) => {
                 self.next = bar;
-                return self.close(bar, price, reason);
+                self.close(&held, bar, raw, reason, near)?;
+                Some(None)
+            }
+            End::Decided(decided) => {
+                let bar = self.fill_bar(decided);
+                let raw = self.raw_price(near.tape, bar);
+                // With fill = close the position is still held when the decision looks at equity.
+                if self.job.market.at_close {
+                    self.books.equity(&held, raw)?;
+                }
+                let turns = flags.enters(!long, decided);
+                let reverse = turns && !flags.exits(long, decided);
+                let reason = if reverse { ExitReason::Reverse } else { ExitReason::Signal };
+                self.close(&held, bar, raw, reason, near)?;
+                self.next = decided + 1;
+                if turns { self.entered(!long, decided, near) } else { Some(None) }
             }
         }
-        if due < end {
-            self.next = due;
-            return self.close(due, self.tape.bars.open()[due], ExitReason::TimeStop);
-        }
-        if let Some(decided) = signal {
-            return self.act_on_signal(decided, flags);
-        }
-        self.next = to;
-        self.books.mark_held(&position.held, to)
     }
 
-    /// Closes the position at the market and makes the opposite entry, if that fired.
-    fn act_on_signal(&mut self, decided: usize, flags: &Flags<'_>) -> Option<()> {
-        let held = &self.position.as_ref()?.held;
-        let long = held.long;
-        let bar = self.fill_bar(decided);
-        let raw = self.raw_price(bar);
-        // With fill = close the position is still held when the decision looks at equity.
-        if self.job.market.at_close {
-            self.books.equity(held, raw)?;
+    /// What ends an open position comes first of: a level inside a bar, the time stop, a signal.
+    #[inline(always)]
+    fn end(&mut self, long: bool, flags: &Flags, near: &Near<'_>) -> End {
+        let holding = if long { Holding::Long } else { Holding::Short };
+        let signal = flags.next(holding, self.next);
+        // A signal lets its own bar pass whole; the bar of a time stop only opens.
+        let end = signal.map_or(near.to, |bar| bar + 1);
+        let until = end.min(self.due);
+        if self.armed && self.next < until {
+            let (low, high) = near.range.bounds(self.next, until);
+            // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop again.
+            let over = signal.is_some() || self.due < end || !self.guard.trails();
+            if !(over && self.guard.stays_clear(low, high)) {
+                let (bars, intrabar) = (self.next..until, self.job.market.intrabar);
+                let ambiguous = &mut self.books.ambiguous_bars;
+                let hit = level_hit(&mut self.guard, near, intrabar, bars, ambiguous);
+                if let Some((bar, price, reason)) = hit {
+                    return End::Stopped(bar, price, reason);
+                }
+            }
         }
-        let own_exit = flags.exit_at(long, decided);
-        let reason = if own_exit { ExitReason::Signal } else { ExitReason::Reverse };
-        self.close(bar, raw, reason)?;
-        self.next = self.first_decision(bar);
-        let (to_long, to_short) = flags.entries_at(decided);
-        let opposite = if long { to_short } else { to_long };
-        if opposite { self.enter(!long, decided, bar) } else { Some(()) }
+        if self.due < end {
+            return End::Stopped(self.due, near.tape.bars.open()[self.due], ExitReason::TimeStop);
+        }
+        signal.map_or(End::Open, End::Decided)
     }
 
     /// Marks the position up to `bar` and closes it there at `raw`: a target as maker at its price, all else as taker with
     /// slippage.
-    fn close(&mut self, bar: usize, raw: i64, reason: ExitReason) -> Option<()> {
-        let held = &self.position.as_ref()?.held;
-        self.books.mark_held(held, bar)?;
+    #[inline(always)]
+    fn close(
+        &mut self,
+        held: &Held,
+        bar: usize,
+        raw: i64,
+        reason: ExitReason,
+        near: &mut Near<'_>,
+    ) -> Option<()> {
+        self.books.mark_held(held, bar, &near.closes)?;
         let market = &self.job.market;
-        let (buying, maker) = (!held.long, reason == ExitReason::TakeProfit);
+        let (buying, maker) = (!held.way.is_long(), reason == ExitReason::TakeProfit);
         let price =
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
-        let (notional, fee) = market.cost(held.quantity, price, maker)?;
-        self.books.close(held, &Closing { bar, price, reason, notional, fee })?;
-        self.position = None;
-        Some(())
+        let lot = market.cost(held.lot.quantity, price, maker)?;
+        self.books.close(held, &Closing { bar, price, reason, lot }, &mut near.waiting)
     }
+}
+
+/// The level at a distance from `entry`, if there is a distance; `None` when it has no value or lies on the wrong side.
+#[inline(always)]
+fn level(gap: Option<Gap>, entry: i64, up: bool) -> Option<Option<i64>> {
+    let Some(gap) = gap else { return Some(None) };
+    let level = gap.level(entry, up)?;
+    let beyond = if up { level > entry } else { level < entry };
+    if beyond { Some(Some(level)) } else { None }
 }
 
 /// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
 /// looked at; those that leave open what happened first are counted.
+#[inline(never)]
 fn level_hit(
     guard: &mut Guard,
-    tape: &Tape<'_>,
+    near: &Near<'_>,
     intrabar: Intrabar,
     bars: Range<usize>,
     ambiguous: &mut usize,
 ) -> Option<(usize, i64, ExitReason)> {
     let Range { start: mut next, end: to } = bars;
-    let range = &tape.range;
-    if guard.trails() && next < to {
-        // Most positions end by a signal long before a trailing stop is near.
-        let (low, high) = range.bounds(next, to);
+    let range = &near.range;
+    if guard.trails() {
+        let (low, high) = range.extremes(next, to);
         if guard.passes_over(low, high) {
             return None;
         }
@@ -273,7 +390,7 @@ fn level_hit(
             next = end;
             continue;
         };
-        let bars = tape.bars;
+        let bars = near.tape.bars;
         let prices =
             Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
         let touch = guard.pass(prices, intrabar);
@@ -284,26 +401,4 @@ fn level_hit(
         next = bar + 1;
     }
     None
-}
-
-/// Levels around `entry`; `None` when one has no value or lies on the wrong side.
-#[inline]
-fn levels(long: bool, entry: i64, gaps: [Option<Gap>; 3]) -> Option<Levels> {
-    if let [None, None, None] = gaps {
-        return Some(Levels::default());
-    }
-    let at = |gap: Option<Gap>, up: bool| match gap {
-        None => Some(None),
-        Some(gap) => {
-            let level = gap.level(entry, up)?;
-            let beyond = if up { level > entry } else { level < entry };
-            beyond.then_some(Some(level))
-        }
-    };
-    let [stop, target, trailing] = gaps;
-    Some(Levels {
-        stop_loss: at(stop, !long)?,
-        target: at(target, long)?,
-        first_trail: at(trailing, !long)?,
-    })
 }
