@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use store::cache::{Cache, LIMIT_BYTES};
 use store::progress::Silent;
-use store::sweeps::Lists;
-use store::{LoadAsk, Store};
+use store::sweeps::{BlockRows, IfExists, Lists, NewBlock, NewSweep, NewVariant, Owner};
+use store::{LoadAsk, Store, StrategyRow, Took};
 
 const MINUTES: u32 = 525_600;
 /// Each is measured so often, the ways in turn, and the best counts.
@@ -26,6 +26,12 @@ const COLUMNS: &str = "symbol, timeframe, timestamp, open, high, low, close, vol
                        taker_buy_volume, taker_buy_quote_volume";
 
 fn main() {
+    if let Ok(url) = std::env::var(MEMORY_OF) {
+        return memory_of(&url);
+    }
+    if let Ok(url) = std::env::var(ONE_LOAD_OF) {
+        return println!("{}", load_once(&url, None).0.as_secs_f64());
+    }
     let dir = tempfile::tempdir().expect("the temporary directory can be written");
     let dir = dir.path();
     std::fs::write(dir.join("YEAR-1m.csv"), year()).expect("it can be written");
@@ -203,8 +209,35 @@ fn ask() -> LoadAsk {
     }
 }
 
-/// Most memory that `load` took beyond what there was, in megabytes, and that of its columns; Linux only.
-fn memory(load: &dyn Fn()) {
+/// Set in the process that [`by_one_connection`] starts: the database that it loads from.
+const ONE_LOAD_OF: &str = "BENCH_ONE_LOAD_OF";
+
+/// How long a load takes by one connection: by a process that may run on one core only.
+fn by_one_connection(url: &str) -> Duration {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(std::env::current_exe().expect("this is it"));
+    let output = command.env(ONE_LOAD_OF, url).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).trim().parse();
+    Duration::from_secs_f64(said.expect("seconds"))
+}
+
+/// Set in the process that [`memory`] starts: the database that it loads from.
+const MEMORY_OF: &str = "BENCH_MEMORY_OF";
+
+/// Most memory that a load of the year takes, by a process of its own.
+fn memory(url: &str) {
+    let program = std::env::current_exe().expect("this is it");
+    for columns in ["prices", "prices and volume"] {
+        let mut command = Command::new(&program);
+        let output = command.env(MEMORY_OF, url).arg(columns).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// Loads a day, so that the program's own pages and its connections are there, then the year, and prints how far the
+/// process grew at most; Linux only. Columns are counted with 8 bytes a value.
+fn memory_of(url: &str) {
     let status = |name: &str| {
         let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -212,55 +245,83 @@ fn memory(load: &dyn Fn()) {
             line.and_then(|line| line.trim_end_matches("kB").trim().parse::<f64>().ok());
         kilobytes.unwrap_or_default() / 1e3
     };
+    let what = std::env::args().nth(1).unwrap_or_default();
+    let mut year = ask();
+    if what.ends_with("volume") {
+        year.columns.insert(sim::bars::Column::Volume);
+    }
+    let day = LoadAsk { to_us: Some((1_735_689_600 + 86_400) * 1_000_000), ..year.clone() };
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let store = runtime.block_on(Store::open(url)).expect("it opens");
+    let load = |ask| runtime.block_on(store.load(ask, &Silent)).expect("there are bars");
+    drop(load(&day));
     // Makes the highest mark so far that of now.
     if std::fs::write("/proc/self/clear_refs", "5").is_err() {
         return;
     }
     let before = status("VmRSS:");
-    load();
-    let (peak, columns) = (status("VmHWM:") - before, f64::from(MINUTES) * 5.0 * 8.0 / 1e6);
+    let loaded = load(&year);
+    let (peak, after) = (status("VmHWM:") - before, status("VmRSS:") - before);
+    let columns = loaded.source_bars as f64 * (5 + year.columns.len()) as f64 * 8.0 / 1e6;
     println!(
-        "memory of a load: {peak:.0} MB beyond what there was; its columns: {columns:.0} MB; ratio {:.2}",
+        "memory of a load of {what}: {peak:.1} MB at most, {after:.1} MB when it is done, beyond {before:.0} MB before; \
+         its columns: {columns:.1} MB; ratio {:.2}",
         peak / columns
     );
 }
 
 type Psql<'a> = &'a dyn Fn(&str, &str) -> Duration;
 
-/// Loading in this process, connecting included, beside the server's COPY of the same rows into nothing.
-fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
+/// How long a load takes, connecting included, and its parts.
+fn load_once(url: &str, cache: Option<&Cache>) -> (Duration, Took) {
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let begun = Instant::now();
+    let loaded = runtime.block_on(async {
+        let store = Store::open(url).await.expect("it opens");
+        let store = match cache {
+            Some(cache) => store.with_cache(cache.clone()),
+            None => store,
+        };
+        store.load(&ask(), &Silent).await.expect("there are bars")
+    });
+    assert_eq!(u64::from(MINUTES), loaded.source_bars);
+    (begun.elapsed(), loaded.took)
+}
+
+/// Loading in this process beside the server's COPY of the same rows into nothing.
+fn load_from_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
     let cache = Cache::new(dir.join(variable), LIMIT_BYTES);
-    let load = |cache: Option<&Cache>| {
-        let begun = Instant::now();
-        let loaded = runtime.block_on(async {
-            let store = Store::open(url).await.expect("it opens");
-            let store = match cache {
-                Some(cache) => store.with_cache(cache.clone()),
-                None => store,
-            };
-            store.load(&ask(), &Silent).await.expect("there are bars")
-        });
-        assert_eq!(u64::from(MINUTES), loaded.source_bars);
-        begun.elapsed()
-    };
     let nothing = "\\copy (SELECT timestamp, open, high, low, close FROM market_data WHERE symbol = 'YEAR' \
                    AND timeframe = '1m' ORDER BY timestamp) TO '/dev/null'";
-    let (mut copies, mut plain, mut cold, mut warm) = (vec![], vec![], vec![], vec![]);
+    let (mut copies, mut plain, mut one, mut cold, mut warm) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..ROUNDS + 1 {
         copies.push(psql(url, nothing));
-        plain.push(load(None));
+        plain.push(load_once(url, None).0);
+        one.push(by_one_connection(url));
         cache.clear().expect("it can be deleted");
-        cold.push(load(Some(&cache)));
-        warm.push(load(Some(&cache)));
+        cold.push(load_once(url, Some(&cache)).0);
+        warm.push(load_once(url, Some(&cache)));
     }
-    memory(&|| {
-        load(None);
-    });
+    memory(url);
     let copy = "COPY into nothing";
     beside(&format!("load from {variable}"), &plain, copy, &copies);
+    beside(&format!("load from {variable} by one connection"), &one, copy, &copies);
     beside(&format!("load from {variable}, filling the cache"), &cold, copy, &copies);
+    let (warm, took): (Vec<Duration>, Vec<Took>) = warm.into_iter().unzip();
     beside(&format!("load from {variable}, from the cache"), &warm, copy, &copies);
+    let ms = |part: &dyn Fn(&Took) -> Duration| {
+        best(&took.iter().map(part).collect::<Vec<_>>()).as_secs_f64() * 1e3
+    };
+    println!(
+        "its parts, each at its best: choosing {:.0} ms, reading {:.0} ms (asking {:.0} ms and kept months {:.1} ms, \
+         over all connections), checking {:.0} ms",
+        ms(&|t| t.choosing),
+        ms(&|t| t.reading),
+        ms(&|t| t.asking),
+        ms(&|t| t.kept),
+        ms(&|t| t.finishing)
+    );
 }
 
 /// Trades of one save.
@@ -309,13 +370,19 @@ fn save_to_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
         psql(url, clear);
         theirs.push(psql(url, &format!("\\copy backtest_trades ({columns}) FROM 'trades.txt'")));
     }
+    variants_to_server(variable, url, &secured, dir, psql);
     psql(url, &format!("DROP OWNED BY {role}"));
     psql(url, &format!("DROP ROLE {role}"));
-    let n = trades.len() as f64;
-    for (who, times) in [("the owner", &owner), ("a user under row security", &user)] {
-        let (ours, theirs) = (best(times).as_secs_f64(), best(&theirs).as_secs_f64());
+    let what = format!("trades into {variable}");
+    rates(&what, trades.len() as f64, &owner, &user, &theirs);
+}
+
+/// Prints how both kinds of role save `n` rows, beside `\\copy` by the owner.
+fn rates(what: &str, n: f64, owner: &[Duration], user: &[Duration], theirs: &[Duration]) {
+    for (who, times) in [("the owner", owner), ("a user under row security", user)] {
+        let (ours, theirs) = (best(times).as_secs_f64(), best(theirs).as_secs_f64());
         println!(
-            "{n} trades into {variable} by {who}: {:.0} rows/s ({ours:.2} s); psql \\copy by the owner: \
+            "{n} {what} by {who}: {:.0} rows/s ({ours:.2} s); psql \\copy by the owner: \
              {:.0} rows/s ({theirs:.2} s); ratio {:.2}",
             n / ours,
             n / theirs,
@@ -324,25 +391,125 @@ fn save_to_server(dir: &Path, variable: &str, url: &str, psql: Psql<'_>) {
     }
 }
 
-/// Reading alone, in this process, beside the whole process of a run.
+/// Variants of one save, and the columns of their two tables that a sweep fills.
+const VARIANTS: usize = 20_000;
+const BACKTESTS: &str = "id, variant_idx, initial_capital, parameters, status, identity, sweep_id, user_id, strategy_id, \
+                         name, start_date, end_date, symbols, timeframes, data_fingerprint, engine_version, progress, \
+                         created_at, started_at, completed_at";
+const RESULTS: &str = "backtest_id, total_return, annual_return, volatility, sharpe_ratio, sortino_ratio, max_drawdown, \
+                       calmar_ratio, win_rate, profit_factor, avg_trade_return, avg_win, avg_loss, largest_win, \
+                       largest_loss, max_drawdown_duration, total_trades, winning_trades, losing_trades, \
+                       avg_trade_duration, final_capital, metrics";
+
+/// The rows of a block that a sweep of `store` has just begun with: one run's results again and again.
+async fn block(store: &Store) -> BlockRows {
+    let bars = store.load(&ask(), &Silent).await.expect("there are bars").bars;
+    let definition = strategies::ready("sma_cross").expect("it is ready");
+    let params = definition.params(&[]).expect("defaults");
+    let mut strategy = definition.build(&params).expect("it can be built");
+    let run = sim::run(&bars, &mut *strategy, &sim::rules::Rules::default()).expect("it runs");
+    let (name, user_id) = (definition.name.clone(), 1);
+    let all = [NewBlock { first_idx: 0, end_idx: VARIANTS as u64, n_variants: VARIANTS }];
+    let sweep = NewSweep {
+        user: "bench",
+        strategy: StrategyRow {
+            name: name.clone(),
+            description: None,
+            strategy_type: definition.strategy_type.clone(),
+            parameters: definition.json().clone(),
+            risk_parameters: serde_json::json!({}),
+            symbols: vec![],
+            timeframes: vec![],
+        },
+        name: name.clone(),
+        definition: serde_json::json!({}),
+        identity: "bench".to_owned(),
+        engine_version: sim::VERSION.to_owned(),
+        blocks: &all,
+    };
+    let begun = store.begin_sweep(&sweep, IfExists::New).await.expect("it begins");
+    // As many numbers as the results of a run have.
+    let metrics: serde_json::Value =
+        (0..30).map(|i| (format!("metric_{i}"), f64::from(i) / 7.0)).collect();
+    let variant = |idx: u64| NewVariant {
+        idx,
+        parameters: serde_json::json!({ "fast": idx % 100, "slow": idx }),
+        identity: format!("{idx:064x}"),
+        capital: 10_000.into(),
+        outcome: Ok((Box::new(run.metrics.clone()), metrics.clone())),
+    };
+    BlockRows {
+        sweep: begun.id,
+        block: 0,
+        user_id,
+        strategy_id: None,
+        name,
+        symbol: "YEAR".to_owned(),
+        timeframe: "1m".to_owned(),
+        start_us: bars.time_us()[0],
+        end_us: bars.end_us(bars.len() - 1),
+        fingerprint: "bench".to_owned(),
+        engine_version: sim::VERSION.to_owned(),
+        variants: (0..VARIANTS as u64).map(variant).collect(),
+    }
+}
+
+/// Saving the variants of a block with their results, by the owner and by a user under row level security, beside two
+/// `\\copy` of the same rows by the owner.
+fn variants_to_server(variable: &str, url: &str, secured: &str, dir: &Path, psql: Psql<'_>) {
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    psql(url, "UPDATE users SET username = 'bench' WHERE id = 1");
+    let save = |url: &str| {
+        runtime.block_on(async {
+            let store = Store::open(url).await.expect("it opens");
+            let rows = block(&store).await;
+            let begun = Instant::now();
+            store.save_block(&rows, &Owner::me()).await.expect("it is saved");
+            begun.elapsed()
+        })
+    };
+    let copy = |from: bool, table: &str, columns: &str| {
+        let (what, way) = if from {
+            (format!("{table} ({columns})"), "FROM")
+        } else {
+            (format!("(SELECT {columns} FROM {table} ORDER BY id)"), "TO")
+        };
+        psql(url, &format!("\\copy {what} {way} '{}'", dir.join(table).display()))
+    };
+    let (mut owner, mut user, mut theirs) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let clear = "DELETE FROM backtests; TRUNCATE backtest_results";
+        psql(url, clear);
+        owner.push(save(url));
+        copy(false, "backtests", BACKTESTS);
+        copy(false, "backtest_results", RESULTS);
+        psql(url, clear);
+        user.push(save(secured));
+        psql(url, clear);
+        theirs.push(copy(true, "backtests", BACKTESTS) + copy(true, "backtest_results", RESULTS));
+    }
+    let what = format!("variants with results into {variable}");
+    rates(&what, VARIANTS as f64, &owner, &user, &theirs);
+}
+
+/// Reading in this process, beside the whole process of a run, and beside the sqlite3 program that reads the same.
 fn load(dir: &Path) {
     let url = format!("sqlite:{}", dir.join("ours.db").display());
-    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let (mut reads, mut hours, mut minutes) = (Vec::new(), Vec::new(), Vec::new());
-    let load = || {
-        let begun = Instant::now();
-        let loaded = runtime.block_on(async {
-            let store = Store::open(&url).await.expect("it opens");
-            store.load(&ask(), &Silent).await.expect("there are bars")
-        });
-        assert_eq!(u64::from(MINUTES), loaded.source_bars);
-        begun.elapsed()
+    let (mut written, mut looked_at) = (Vec::new(), Vec::new());
+    memory(&url);
+    let theirs = |columns: &str| {
+        let sql = format!(
+            "SELECT {columns} FROM market_data WHERE symbol = 'YEAR' AND timeframe = '1m' \
+             ORDER BY timestamp"
+        );
+        let mut command = Command::new("sqlite3");
+        timed(command.current_dir(dir).args(["-batch", "ours.db", ".once /dev/null", &sql]))
     };
-    memory(&|| {
-        load();
-    });
     for round in 0..ROUNDS + 1 {
-        let read = load();
+        let read = load_once(&url, None).0;
+        let text = theirs("timestamp, open, high, low, close");
+        let most = theirs("count(timestamp), max(open), max(high), max(low), max(close)");
         // Another capital each time, so that every run is a new one.
         let run = |timeframe: &str, capital: u32| {
             let line =
@@ -353,20 +520,15 @@ fn load(dir: &Path) {
         // The first round warms the file.
         if round > 0 {
             reads.push(read);
+            written.push(text);
+            looked_at.push(most);
             hours.push(hour);
             minutes.push(minute);
         }
     }
-    beside(
-        "whole run of sma_cross at 1h from a warm SQLite file",
-        &hours,
-        "reading the rows alone",
-        &reads,
-    );
-    beside(
-        "whole run of sma_cross at 1m from a warm SQLite file",
-        &minutes,
-        "reading the rows alone",
-        &reads,
-    );
+    let load = "load from a warm SQLite file";
+    beside(load, &reads, "sqlite3 writes the same rows to /dev/null", &written);
+    beside(load, &reads, "sqlite3 looks for the greatest of each column", &looked_at);
+    beside("whole run of sma_cross at 1h", &hours, load, &reads);
+    beside("whole run of sma_cross at 1m", &minutes, load, &reads);
 }

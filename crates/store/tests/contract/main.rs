@@ -13,5 +13,6 @@ mod places;
 mod runs;
 mod schema;
 mod security; // nobody sees or guesses another user's rows
+mod unsound; // values that no bar has
 mod upgrade; // older tables of ours keep their rows
 mod upkeep; // status, policies, maintain, health

@@ -1,0 +1,90 @@
+//! Values that no bar has, put into a server's table by somebody's plain SQL: what the server takes is refused with its
+//! column, symbol, timeframe and time.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use sim::bars::Column;
+use sqlx::{Connection, PgConnection};
+use store::progress::Silent;
+use store::{Edition, LoadAsk, Store};
+
+use crate::bars::{bar, tf, write};
+use crate::places::on_every_empty;
+
+const MINUTE: i64 = 60_000_000;
+/// 2024-01-01
+const START: i64 = 1_704_067_200_000_000;
+const AT: &str = "WHERE timestamp = '2024-01-01 00:05+00'";
+
+/// What is done to the table, whether every server takes it, and what is said then.
+const CHANGES: [(&str, bool, &[&str]); 7] = [
+    (
+        "UPDATE market_data SET close = 'NaN'",
+        true,
+        &["market_data.close`", "NaN", "2024-01-01 00:05"],
+    ),
+    (
+        "UPDATE market_data SET volume = 'NaN'",
+        true,
+        &["market_data.volume`", "NaN", "2024-01-01 00:05"],
+    ),
+    ("UPDATE market_data SET open = 'Infinity'", false, &["market_data.open`", "infinity"]),
+    (
+        "UPDATE market_data SET quote_volume = '-Infinity'",
+        false,
+        &["market_data.quote_volume`", "-infinity"],
+    ),
+    (
+        "ALTER TABLE market_data ALTER high DROP NOT NULL; UPDATE market_data SET high = NULL",
+        true,
+        &["market_data.high`", "NULL", "2024-01-01 00:05"],
+    ),
+    (
+        "ALTER TABLE market_data ALTER volume DROP NOT NULL; UPDATE market_data SET volume = NULL",
+        true,
+        &["market_data.volume`", "NULL", "2024-01-01 00:05"],
+    ),
+    ("UPDATE market_data SET timestamp = 'infinity'", false, &["time without end"]),
+];
+
+/// An error with what is behind it.
+fn whole(error: &dyn Error) -> String {
+    let behind = error.source().map(|source| format!(": {}", whole(source)));
+    format!("{error}{}", behind.unwrap_or_default())
+}
+
+#[test]
+fn a_value_that_no_bar_has_is_refused_with_its_place() {
+    on_every_empty(async |place| {
+        if place.edition == Edition::Sqlite {
+            return;
+        }
+        Store::migrate(&place.url).await.unwrap();
+        let store = Store::open(&place.url).await.unwrap();
+        let mut conn = PgConnection::connect(&place.url).await.unwrap();
+        let columns: BTreeSet<Column> = [Column::Volume, Column::QuoteVolume].into();
+        let (symbol, timeframe) = ("X".to_owned(), tf("1m"));
+        let ask =
+            LoadAsk { symbol, timeframe, from_us: None, to_us: None, warmup_bars: 0, columns };
+        let rows: Vec<_> = (0..60).map(|i| bar(START + i * MINUTE, 100)).collect();
+        for (change, is_taken, says) in CHANGES {
+            sqlx::raw_sql("DELETE FROM market_data").execute(&mut conn).await.unwrap();
+            write(&store, "X", "1m", &rows).await;
+            store.load(&ask, &Silent).await.unwrap();
+            let sql = sqlx::AssertSqlSafe(format!("{change} {AT}"));
+            match sqlx::raw_sql(sql).execute(&mut conn).await {
+                Ok(_) => {
+                    // A load that ends amid its rows leaves a connection that is of no more use.
+                    let alone = Store::open(&place.url).await.unwrap();
+                    let said = whole(&alone.load(&ask, &Silent).await.map(drop).unwrap_err());
+                    for part in says {
+                        assert!(said.contains(part), "{change}: {said}");
+                    }
+                }
+                Err(error) => assert!(!is_taken, "{change}: {error}"),
+            }
+        }
+        store.close().await;
+    });
+}
