@@ -253,12 +253,11 @@ impl<'a> Walker<'a> {
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
     fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
-        let [stop_loss, target, trailing] = &self.job.distances;
-        let at = |distance: &Option<Distance>| match distance {
-            Some(distance) => Some(distance.at(decided)),
-            None => None,
-        };
-        let (stop_loss, target, trailing) = (at(stop_loss), at(target), at(trailing));
+        let [stop_loss, target, trailing] = self
+            .job
+            .distances
+            .each_ref()
+            .map(|of| of.as_ref().map(|distance| distance.at(decided)));
         let levels = Levels {
             stop_loss: level(stop_loss, entry, !long)?,
             target: level(target, entry, long)?,
