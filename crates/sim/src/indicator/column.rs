@@ -285,7 +285,7 @@ impl Task for Spreads<'_> {
     fn run(self) {
         let Self { step, sums, squares, n, out } = self;
         let scale = n as f64 * exact::ONE_E8 as f64;
-        let (unit, count) = ((step * step) as f64, n as i64);
+        let (unit, count) = ((step * step) as f64, n.cast_signed() as i64);
         let ends = sums[n..].iter().zip(&squares[n..]);
         for ((out, old), new) in out.iter_mut().zip(sums.iter().zip(squares)).zip(ends) {
             let (sum, squares) = (new.0.wrapping_sub(*old.0), new.1.wrapping_sub(*old.1));

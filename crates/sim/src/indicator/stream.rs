@@ -156,7 +156,8 @@ impl Kind {
                 Self::Macds(Box::new(Macds::new(spans, groups.into_iter().map(signals))))
             }
             Family::Supertrend { direction } => {
-                let ranges = Ranges::new(groups.iter().map(|all| all[0].lengths[0]).collect());
+                let ranges =
+                    Ranges::new(&groups.iter().map(|all| all[0].lengths[0]).collect::<Vec<_>>());
                 let supertrends = |all: Vec<&Call>| {
                     let factors: Vec<f64> = all.iter().map(|call| call.factor).collect();
                     Supertrends::new(&factors, direction)
@@ -180,8 +181,8 @@ struct Ranges {
 
 impl Ranges {
     /// For groups of these lengths, equal ones being neighbours.
-    fn new(lengths: Vec<usize>) -> Self {
-        let mut distinct = lengths.clone();
+    fn new(lengths: &[usize]) -> Self {
+        let mut distinct = lengths.to_vec();
         distinct.dedup();
         let place = |n: &usize| distinct.iter().position(|of| of == n).unwrap_or_default();
         let of = lengths.iter().map(place).collect();

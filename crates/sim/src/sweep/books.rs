@@ -9,8 +9,9 @@ use crate::order::{Exit, ExitReason, RejectReason, Side, Trade};
 use crate::rules::Rules;
 
 use super::Outcome;
-use super::money::{LIMIT, Lot, value};
+use super::money::Lot;
 use super::pyramid::Spans;
+use super::round::{LIMIT, value};
 use super::tape::Tape;
 
 /// Long or short, as a mask that turns the sign of money without a branch. It fills a word, so that what holds it is moved

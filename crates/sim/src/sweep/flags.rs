@@ -217,10 +217,8 @@ mod tests {
             });
             let from = STRETCH * (round as usize % 2);
             let n = n_words * WORD;
-            let (first, end) = (
-                from + word(&mut state, 0) as usize % n,
-                from + word(&mut state, 0) as usize % (n + 1),
-            );
+            let mut below = |n: usize| usize::try_from(word(&mut state, 0) >> 33).unwrap() % n;
+            let (first, end) = (from + below(n), from + below(n + 1));
             let shorts = !round.is_multiple_of(4);
             flags.read(from, [0, 1, 2, 3].map(|rule| &rules[rule][..]), (first, end), shorts);
             let at = |rule: usize, bar: usize| {

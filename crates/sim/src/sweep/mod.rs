@@ -10,6 +10,7 @@ mod formula;
 mod levels;
 mod money;
 mod pyramid;
+mod round;
 mod rules;
 mod tape;
 mod walk;

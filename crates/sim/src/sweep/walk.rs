@@ -12,8 +12,9 @@ use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
-use super::money::{self, Gap, Market};
+use super::money::{Gap, Market};
 use super::pyramid::{STRETCH, Spans};
+use super::round;
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
@@ -241,7 +242,7 @@ impl<'a> Walker<'a> {
         self.armed = self.guarded || !long;
         if self.armed {
             let cash = self.books.cash;
-            let liquidation = if long { None } else { money::liquidation(cash, lot.quantity) };
+            let liquidation = if long { None } else { round::liquidation(cash, lot.quantity) };
             self.guard = Guard::new(long, price, levels, liquidation, trailing);
         }
         if let Some(us) = self.job.time_stop_us {
@@ -253,12 +254,11 @@ impl<'a> Walker<'a> {
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
     fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
-        let [stop_loss, target, trailing] = &self.job.distances;
-        let at = |distance: &Option<Distance>| match distance {
-            Some(distance) => Some(distance.at(decided)),
-            None => None,
-        };
-        let (stop_loss, target, trailing) = (at(stop_loss), at(target), at(trailing));
+        let [stop_loss, target, trailing] = self
+            .job
+            .distances
+            .each_ref()
+            .map(|of| of.as_ref().map(|distance| distance.at(decided)));
         let levels = Levels {
             stop_loss: level(stop_loss, entry, !long)?,
             target: level(target, entry, long)?,
