@@ -433,10 +433,10 @@ async fn block(store: &Store) -> BlockRows {
         (0..30).map(|i| (format!("metric_{i}"), f64::from(i) / 7.0)).collect();
     let variant = |idx: u64| NewVariant {
         idx,
-        parameters: serde_json::json!({ "fast": idx % 100, "slow": idx }),
+        parameters: serde_json::json!({ "fast": idx % 100, "slow": idx }).to_string(),
         identity: format!("{idx:064x}"),
         capital: 10_000.into(),
-        outcome: Ok((Box::new(run.metrics.clone()), metrics.clone())),
+        outcome: Ok((Box::new(run.metrics.clone()), metrics.to_string())),
     };
     BlockRows {
         sweep: begun.id,

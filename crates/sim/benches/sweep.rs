@@ -25,9 +25,9 @@ const CHECKED_VARIABLE: &str = "SWEEP_BENCH_CHECKED";
 const ROUNDS: usize = 3;
 const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
 
-/// Sweeps a round at least, and variants: a round must be long beside a tick of the clock.
-const REPEATS: usize = 2;
-const REPEATED: usize = 200;
+/// Variants of a round at least, and of few variants sweeps: a round must be long beside a tick of the clock.
+const REPEATED: usize = 2_000;
+const REPEATS: usize = 200;
 
 struct Case {
     name: String,
@@ -148,7 +148,7 @@ fn measure(bars: &Bars, case: &Case, rounds: usize) {
     let mut best = [f64::INFINITY; 2];
     let mut wall = [f64::INFINITY; 2];
     let mut outcomes = Vec::new();
-    let repeats = REPEATS.max(REPEATED / case.variants.len());
+    let repeats = REPEATED.div_ceil(case.variants.len()).min(REPEATS);
     for _ in 0..rounds {
         for threads in [1, 2] {
             let results = Mutex::new(vec![None; case.variants.len()]);

@@ -146,10 +146,12 @@ fn say_stages(worker: &Worker) {
     let stages = worker.stages.lock().unwrap_or_else(PoisonError::into_inner);
     let told = |d: Duration| format!("{:.3} s", d.as_secs_f64());
     talk::say(format!(
-        "time by stage: load {}, simulate {}, write {} (beside simulating), trades of the best {}",
+        "time by stage: load {}, simulate {}, write {} (beside simulating), simulate for trades {}, \
+         write trades {}",
         told(stages.load),
         told(stages.simulate),
         told(stages.write),
+        told(stages.again),
         told(stages.trades)
     ));
 }

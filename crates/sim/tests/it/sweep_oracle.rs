@@ -122,6 +122,8 @@ fn level(dice: &mut Dice, one_in: i64) -> Option<Level> {
         return None;
     }
     Some(match dice.below(6) {
+        // So far away that a position lasts for hundreds of bars.
+        0 if dice.one_in(3) => Level::Percent(Decimal::new(dice.within(120, 800), 1)),
         0 => Level::Percent(Decimal::new(dice.within(1, 120), 1)),
         1 => Level::Percent(Decimal::new(dice.within(1, 999_999_999), 8)),
         2 => Level::PercentOf("sl".to_owned()),

@@ -24,7 +24,6 @@ const TOGETHER: usize = 24;
 type Made = (Vec<Trade>, Vec<DayMark>);
 
 pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
-    let begun = Instant::now();
     let most = match trades(&worker.plan.kept.trades) {
         Ok(Trades::Top(0)) | Err(_) => return Ok(()),
         Ok(Trades::Top(n)) => n,
@@ -36,9 +35,7 @@ pub(super) async fn keep(worker: &Arc<Worker>) -> Result<(), Fail> {
     let mut rows: Vec<VariantRow> = best.into_iter().map(|(_, row)| row).collect();
     rows.sort_by_key(|row| row.idx);
     rows.retain(|row| !row.has_trades);
-    each(worker, rows).await?;
-    worker.spent(|stages| &mut stages.trades, begun);
-    Ok(())
+    each(worker, rows).await
 }
 
 /// Of every variant, a page of rows in memory at a time.
@@ -73,8 +70,10 @@ async fn some(worker: &Arc<Worker>, rows: &[VariantRow]) -> Result<(), Fail> {
     let grid = worker.plan.space.grid();
     let variants: Vec<Variant> = places.iter().map(|&(_, point)| grid.variant(point)).collect();
     let (definition, threads) = (worker.plan.definition.clone(), worker.threads);
+    let begun = Instant::now();
     let made = move || lists(&definition, &loaded, &variants, threads);
     let made = tokio::task::spawn_blocking(made).await.map_err(|e| Fail::new(Code::Bug, e))??;
+    worker.spent(|stages| &mut stages.again, begun);
     if worker.stop.load(Ordering::Relaxed) {
         let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
         return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
@@ -85,7 +84,10 @@ async fn some(worker: &Arc<Worker>, rows: &[VariantRow]) -> Result<(), Fail> {
         .zip(&made)
         .map(|(row, (trades, daily))| Lists { id: row.id, symbol: &row.symbol, trades, daily })
         .collect();
-    worker.patiently(|| worker.store.keep_trades(&lists)).await
+    let begun = Instant::now();
+    worker.patiently(|| worker.store.keep_trades(&lists)).await?;
+    worker.spent(|stages| &mut stages.trades, begun);
+    Ok(())
 }
 
 /// Trades and daily equity of each variant: the kernel's trades, and the marks that follow from them; by the reference

@@ -40,6 +40,8 @@ pub(crate) struct Stages {
     pub(crate) load: Duration,
     pub(crate) simulate: Duration,
     pub(crate) write: Duration,
+    /// Simulating the variants whose trades are kept once more, for their trades.
+    pub(crate) again: Duration,
     pub(crate) trades: Duration,
 }
 
