@@ -140,15 +140,23 @@ impl Bars {
         n_warmup: usize,
         columns: Columns,
     ) -> Result<Self, BarsError> {
-        let bars = columns.time_us.len();
-        check_lengths(&columns, bars)?;
-        if n_warmup >= bars {
-            return Err(BarsError::Warmup { warmup: n_warmup, bars });
+        Self::checked(symbol, timeframe, n_warmup, columns).map_err(|refused| refused.0)
+    }
+
+    /// As [`Self::new`].
+    ///
+    /// # Errors
+    /// Likewise, and the columns as they were given.
+    pub fn checked(
+        symbol: &str,
+        timeframe: Timeframe,
+        n_warmup: usize,
+        columns: Columns,
+    ) -> Result<Self, Box<(BarsError, Columns)>> {
+        match check(&columns, timeframe, n_warmup) {
+            Ok(()) => Ok(Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns }),
+            Err(error) => Err(Box::new((error, columns))),
         }
-        for row in 0..bars {
-            check_row(&columns, row, timeframe)?;
-        }
-        Ok(Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns })
     }
 
     #[must_use]
@@ -286,6 +294,15 @@ impl Bars {
             extra: extra.collect(),
         }
     }
+}
+
+fn check(columns: &Columns, timeframe: Timeframe, n_warmup: usize) -> Result<(), BarsError> {
+    let bars = columns.time_us.len();
+    check_lengths(columns, bars)?;
+    if n_warmup >= bars {
+        return Err(BarsError::Warmup { warmup: n_warmup, bars });
+    }
+    (0..bars).try_for_each(|row| check_row(columns, row, timeframe))
 }
 
 fn check_lengths(columns: &Columns, bars: usize) -> Result<(), BarsError> {

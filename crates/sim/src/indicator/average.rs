@@ -89,7 +89,7 @@ impl Emas {
         first.iter().zip(first_rows).for_each(|(&x, row)| *row = self.seed(x));
         self.seen += x.len();
         let (values, factors) = (&mut self.values, self.factors);
-        simd::wide(Moves { values, factors, x, rows });
+        simd::wide(Moves { values, factors, x, rows, step: moves });
     }
 
     /// One bar, at which some may have no value yet.
@@ -114,15 +114,21 @@ fn moves(value: &mut f64, x: f64, factor: f64) {
     *value += (x - *value) * factor;
 }
 
-/// Bars at which all averages have a value.
-struct Moves<'a> {
+#[inline(always)]
+fn moves_one_nth(value: &mut f64, x: f64, n: f64) {
+    *value += (x - *value) / n;
+}
+
+/// Bars at which all averages have a value: `step` moves one by its factor.
+struct Moves<'a, F> {
     values: &'a mut Row,
     factors: Row,
     x: &'a [f64],
     rows: &'a mut [Row],
+    step: F,
 }
 
-impl Task for Moves<'_> {
+impl<F: Fn(&mut f64, f64, f64)> Task for Moves<'_, F> {
     type Out = ();
 
     #[inline(always)]
@@ -131,7 +137,7 @@ impl Task for Moves<'_> {
         let mut values = *self.values;
         for (&x, row) in self.x.iter().zip(self.rows) {
             for k in 0..LANES {
-                moves(&mut values[k], x, self.factors[k]);
+                (self.step)(&mut values[k], x, self.factors[k]);
             }
             *row = values;
         }
@@ -169,7 +175,7 @@ impl Wilder {
     #[inline]
     pub(super) fn step(&mut self, x: f64) -> f64 {
         if self.missing == 0 {
-            self.value += (x - self.value) / self.n;
+            moves_one_nth(&mut self.value, x, self.n);
             return self.value;
         }
         self.seed = self.seed.plus(Sum::of(x));
@@ -202,34 +208,9 @@ impl Wilders {
         for (&x, row) in first.iter().zip(first_rows) {
             self.all.iter_mut().zip(row).for_each(|(one, value)| *value = one.step(x));
         }
-        let (n, mut values) =
+        let (factors, mut values) =
             (self.all.each_ref().map(|one| one.n), self.all.each_ref().map(|one| one.value));
-        simd::wide(Settled { n, values: &mut values, x, rows });
+        simd::wide(Moves { values: &mut values, factors, x, rows, step: moves_one_nth });
         self.all.iter_mut().zip(values).for_each(|(one, value)| one.value = value);
-    }
-}
-
-/// Bars at which all of them have a value.
-struct Settled<'a> {
-    n: Row,
-    values: &'a mut Row,
-    x: &'a [f64],
-    rows: &'a mut [Row],
-}
-
-impl Task for Settled<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
-    fn run(self) {
-        let mut values = *self.values;
-        for (&x, row) in self.x.iter().zip(self.rows) {
-            for k in 0..LANES {
-                values[k] += (x - values[k]) / self.n[k];
-            }
-            *row = values;
-        }
-        *self.values = values;
     }
 }

@@ -277,16 +277,8 @@ impl Gap {
 
 #[cfg(test)]
 mod tests {
+    use super::super::round::next;
     use super::*;
-
-    /// A sequence of numbers that look random (SplitMix64).
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = *state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 
     #[test]
     fn prices_costs_and_quantities_equal_the_decimals() {
