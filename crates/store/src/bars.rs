@@ -192,24 +192,22 @@ pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Erro
     }
     let mut held = Vec::new();
     for timeframe in Timeframe::all() {
-        let name = timeframe.to_string();
-        let Some(row) = tx.row(ENDS_SQLITE, &[Arg::text(symbol), Arg::text(&name)]).await? else {
-            continue;
-        };
-        if row.opt_time("first")?.is_some() {
-            held.extend(series(&row)?.map(|series| Held { missing: 0, ..series }));
-        }
+        held.extend(ends(tx, symbol, timeframe).await?);
     }
     Ok(held)
 }
 
-/// One series of a server, not counted.
-pub(crate) async fn on_server(
+/// One series, not counted.
+pub(crate) async fn ends(
     tx: &mut Tx,
     symbol: &str,
     timeframe: Timeframe,
 ) -> Result<Option<Held>, Error> {
-    match tx.row(ENDS_SERVER, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
+    let sql = match tx.conn {
+        Conn::Sqlite(_) => ENDS_SQLITE,
+        Conn::Postgres(_) => ENDS_SERVER,
+    };
+    match tx.row(sql, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
         Some(row) if row.opt_time("first")?.is_some() => {
             Ok(series(&row)?.map(|series| Held { missing: 0, ..series }))
         }

@@ -40,6 +40,14 @@ impl Block {
         Self { time_us: Vec::with_capacity(rows), columns }
     }
 
+    /// Empty, with room for a row at each of so many places, as far as that is little. Memory that is never written to costs
+    /// nothing, and a column that has to grow is there twice meanwhile; but of a long range on a fine grid not every
+    /// place can have room.
+    pub(crate) fn with_room(columns: usize, places: i64) -> Self {
+        const MOST: usize = 1 << 22;
+        Self::with_capacity(columns, usize::try_from(places).unwrap_or_default().min(MOST))
+    }
+
     /// Adds the given rows of `other` behind these.
     pub(crate) fn append(&mut self, other: &Self, rows: Range<usize>) {
         for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {

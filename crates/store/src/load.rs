@@ -162,7 +162,7 @@ pub(crate) async fn load(
 /// that does not cover the range: to find them all is to read every row.
 async fn choose(tx: &mut Tx, ask: &LoadAsk) -> Result<Option<Plan>, Error> {
     if let Conn::Postgres(_) = tx.conn {
-        let own = bars::on_server(tx, &ask.symbol, ask.timeframe).await?;
+        let own = bars::ends(tx, &ask.symbol, ask.timeframe).await?;
         if let Some(plan) = plan(own.as_slice(), ask).filter(|plan| plan.covers) {
             return Ok(Some(plan));
         }
@@ -282,8 +282,8 @@ fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, mut frame: Frame) -> Res
         prices(Column::Close)?,
     ];
     let columns = Columns { time_us: frame.take_times()?, open, high, low, close, extra };
-    let times = columns.time_us.clone();
-    Bars::new(&ask.symbol, ask.timeframe, n_warmup, columns).map_err(|source| {
+    Bars::checked(&ask.symbol, ask.timeframe, n_warmup, columns).map_err(|refused| {
+        let (source, columns) = *refused;
         let row = match source {
             BarsError::NotAscending { row }
             | BarsError::OffGrid { row, .. }
@@ -293,7 +293,7 @@ fn to_bars(place: &str, ask: &LoadAsk, n_warmup: usize, mut frame: Frame) -> Res
             _ => 0,
         };
         let (place, symbol) = (place.to_owned(), ask.symbol.clone());
-        let time_us = times.get(row).copied().unwrap_or_default();
+        let time_us = columns.time_us.get(row).copied().unwrap_or_default();
         Error::Bars { place, symbol, timeframe: ask.timeframe, time_us, source }
     })
 }

@@ -14,7 +14,7 @@ use sqlx::{Arguments, PgPool, Row as _, SqlSafeStr, SqlitePool, Transaction, Val
 
 use crate::Backend;
 use crate::error::Error;
-use crate::postgres::value::{EPOCH_US, Interval, Jsonb, Numeric};
+use crate::postgres::value::{Interval, Jsonb, Numeric, time_us};
 
 /// How long one statement may take before it is given up, seconds; see [`crate::set_statement_limit`].
 static STATEMENT_LIMIT: AtomicU64 = AtomicU64::new(600);
@@ -407,19 +407,14 @@ fn postgres_int(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
     }
 }
 
-/// A TIMESTAMPTZ; `infinity` is no time that a calendar has.
 fn postgres_time(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
     let bytes = row.try_get_raw(column)?;
     if bytes.is_null() {
         return Ok(None);
     }
     let bytes = bytes.as_bytes().map_err(|e| undecodable(column, e))?;
-    let us = bytes.try_into().map(i64::from_be_bytes).map_err(|e| undecodable(column, e))?;
-    let us = Some(us).filter(|&us| us != i64::MAX && us != i64::MIN);
-    match us.and_then(|us| us.checked_add(EPOCH_US)) {
-        Some(us) => Ok(Some(us)),
-        None => Err(undecodable(column, "a time without end")),
-    }
+    let time = time_us(bytes.try_into().map_err(|e| undecodable(column, e))?);
+    time.map(Some).ok_or_else(|| undecodable(column, "a time without end"))
 }
 
 fn undecodable(column: &str, source: impl Into<sqlx::error::BoxDynError>) -> sqlx::Error {

@@ -9,8 +9,6 @@ use crate::{Backend, Store};
 
 /// Length of a range, in bars, from which on two read it.
 const WORTH_TWO: i64 = 20_000;
-/// Rows that room is made for at once, most; there is none to be had for every place of a long range on a fine grid.
-const MOST_AT_ONCE: usize = 1 << 22;
 /// Changes for a connection when another one commits; to ask begins what a transaction sees.
 const VERSION: &str = "PRAGMA data_version";
 
@@ -50,11 +48,7 @@ pub(super) async fn read(
 ) -> Result<Block, Error> {
     let bars = (scan.to_us - scan.from_us) / step_us;
     progress.begin("loading bars", None);
-    // Memory that is never written to costs nothing; a column that has to grow is there twice meanwhile.
-    let room = |bars: i64| {
-        let rows = usize::try_from(bars).unwrap_or_default().min(MOST_AT_ONCE);
-        Block::with_capacity(scan.columns.len(), rows)
-    };
+    let room = |bars: i64| Block::with_room(scan.columns.len(), bars);
     let (whole, half) = (room(bars), room(bars - bars / 2));
     let done = match second.filter(|_| bars >= WORTH_TWO) {
         None => one(tx, scan, whole, progress).await,

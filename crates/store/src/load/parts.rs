@@ -28,8 +28,6 @@ const WORTH_KEEPING: i64 = 20_000;
 const PART_ROWS: u64 = 50_000;
 /// Most connections that one load reads by anywhere.
 const CONNECTIONS: usize = 4;
-/// Rows that room is made for where they were not counted, most.
-const MOST_AT_ONCE: u64 = 1 << 22;
 /// Length of a range from which on more connections are begun before the rows are counted, microseconds: that of
 /// [`WORTH_KEEPING`] minutes.
 const LONG_US: i64 = WORTH_KEEPING * 60_000_000;
@@ -79,13 +77,15 @@ pub(super) async fn read(
     progress: &dyn Progress,
 ) -> Result<Read, Error> {
     let (timeframe, step, what) = (source.timeframe, source.timeframe.us(), tx.what);
-    let places = ((scan.to_us - scan.from_us) / step).unsigned_abs();
+    let places = (scan.to_us - scan.from_us) / step;
     let whole = month::all(scan.from_us, scan.to_us);
-    let worth = places >= WORTH_KEEPING.unsigned_abs() && whole.len() > 1;
+    let worth = places >= WORTH_KEEPING && whole.len() > 1;
     let cache = store.cache.clone().filter(|_| worth);
     let parts = match cache {
         Some(_) => whole,
-        None => month::equal(scan.from_us, scan.to_us, places.div_ceil(PART_ROWS), step),
+        None => {
+            month::equal(scan.from_us, scan.to_us, places.unsigned_abs().div_ceil(PART_ROWS), step)
+        }
     };
     let literals = out::literals(&mut tx, &scan).await?;
     let readers = readers(store, tx, ahead, connections().min(parts.len())).await?;
@@ -102,10 +102,8 @@ pub(super) async fn read(
         tasks.spawn(reader(tx, work.clone(), sender.clone()));
     }
     drop(sender);
-    // Memory that is never written to costs nothing; a column that has to grow is there twice meanwhile.
-    let room = usize::try_from(places.min(MOST_AT_ONCE)).unwrap_or_default();
-    let all = Block::with_capacity(columns, room);
-    progress.begin("loading bars", Some(places));
+    let all = Block::with_room(columns, places);
+    progress.begin("loading bars", Some(places.unsigned_abs()));
     let collected = collect(receiver, all, (from_us, to_us), cache.as_deref(), progress).await;
     progress.end();
     let (all, got) = collected?;

@@ -10,7 +10,7 @@ use sqlx::postgres::Postgres;
 use tokio::sync::mpsc::Sender;
 
 use super::copy::{HEADER, patient, silent};
-use super::value::EPOCH_US;
+use super::value::time_us;
 use crate::cells::{Block, Cells, Scan};
 use crate::error::Error;
 use crate::tx::{Arg, Tx, limited};
@@ -234,6 +234,7 @@ impl<'a> Decoder<'a> {
         // Nothing is added before all of it is there.
         let Some(length) = length(fields, count) else { return Ok(None) };
         let mut rest = fields;
+        let time = |value: &[u8]| time_us(value.try_into().ok()?);
         let time_us = field(&mut rest).and_then(time).ok_or(Broken::Value {
             column: "timestamp",
             time_us: None,
@@ -286,12 +287,6 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (value, behind) = behind.split_at_checked(length.unwrap_or_default())?;
     *rest = behind;
     length.map(|_| value)
-}
-
-/// Microseconds since 1970; `None` for infinity.
-fn time(value: &[u8]) -> Option<i64> {
-    let us = i64::from_be_bytes(value.try_into().ok()?);
-    (us != i64::MAX && us != i64::MIN).then(|| us.checked_add(EPOCH_US)).flatten()
 }
 
 /// Adds `value` to `cells`, or says what it is.
@@ -356,6 +351,7 @@ fn long_units(value: &[u8]) -> Result<i128, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::EPOCH_US;
     use super::*;
 
     /// The server's binary form of a number: weight, sign, groups of four digits.

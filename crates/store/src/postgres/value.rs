@@ -16,6 +16,12 @@ const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
 /// 2000-01-01 UTC, from which the server counts, in microseconds since 1970.
 pub(crate) const EPOCH_US: i64 = 946_684_800_000_000;
+/// A TIMESTAMPTZ in microseconds since 1970; `None` for infinity, which is no time that a calendar has.
+pub(crate) fn time_us(bytes: [u8; 8]) -> Option<i64> {
+    let us = i64::from_be_bytes(bytes);
+    (us != i64::MAX && us != i64::MIN).then(|| us.checked_add(EPOCH_US)).flatten()
+}
+
 /// Microseconds of the server's day and month in an interval.
 const DAY_US: i64 = 86_400_000_000;
 

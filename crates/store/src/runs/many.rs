@@ -9,16 +9,14 @@ use sqlx::{Arguments, Sqlite, Transaction, error::BoxDynError};
 
 use super::columns;
 use super::save::{Lists, MONEY, PERCENT};
-use crate::sqlite::many::{ROWS, Texts, places, write};
+use crate::sqlite::many::{Statements, Texts, places, statements, write};
 
 /// Values of a trade and of a day.
 const TRADE: usize = 12;
 const DAY: usize = 4;
 
-static TRADES_MANY: LazyLock<String> = LazyLock::new(|| trades_sql(ROWS));
-static TRADES_ONE: LazyLock<String> = LazyLock::new(|| trades_sql(1));
-static DAYS_MANY: LazyLock<String> = LazyLock::new(|| days_sql(ROWS));
-static DAYS_ONE: LazyLock<String> = LazyLock::new(|| days_sql(1));
+static TRADES: LazyLock<Statements> = LazyLock::new(|| statements(trades_sql));
+static DAYS: LazyLock<Statements> = LazyLock::new(|| statements(days_sql));
 
 fn trades_sql(rows: usize) -> String {
     format!(
@@ -43,9 +41,9 @@ pub(super) async fn insert(
     // Rows of all of them together, so that few are left over for statements of one row.
     let trades =
         lists.iter().flat_map(|of| of.trades.iter().map(|trade| (of.id, of.symbol, trade)));
-    write(tx, &trades.collect::<Vec<_>>(), [&TRADES_MANY, &TRADES_ONE], trade_arguments).await?;
+    write(tx, &trades.collect::<Vec<_>>(), &TRADES, trade_arguments).await?;
     let days = lists.iter().flat_map(|of| of.daily.iter().map(|day| (of.id, day)));
-    write(tx, &days.collect::<Vec<_>>(), [&DAYS_MANY, &DAYS_ONE], day_arguments).await
+    write(tx, &days.collect::<Vec<_>>(), &DAYS, day_arguments).await
 }
 
 fn trade_arguments(trades: &[(i64, &str, &Trade)]) -> Result<SqliteArguments, BoxDynError> {

@@ -35,15 +35,17 @@ pub(super) async fn insert(
         trades.extend(of.trades.iter().map(|trade| (id, of.symbol, trade)));
         days.extend(of.daily.iter().map(|day| (id, day)));
     }
+    let is_long = trades.len().max(days.len()) >= MANY;
+    let secured = is_long && is_secured(conn, TABLES).await?;
     if trades.len() < MANY {
         few_trades(conn, &trades).await?;
     } else {
-        many_trades(conn, &trades).await?;
+        many(conn, secured, &trade_rows(&trades)?, &TRADES).await?;
     }
     if days.len() < MANY {
         few_days(conn, &days).await?;
     } else {
-        many_days(conn, &days).await?;
+        many(conn, secured, &day_rows(&days)?, &DAYS).await?;
     }
     patient(sqlx::query(PROTECT).persistent(false).execute(conn)).await.map(|_| ())
 }
@@ -102,35 +104,64 @@ fn decimals(places: u32, values: impl Iterator<Item = Option<Decimal>>) -> Vec<O
     values.map(|value| value.map(rounded)).collect()
 }
 
-/// COPY is refused where row level security is on, so there rows go through temporary tables. Their columns have the very
-/// types of the table, so that nothing is converted on the way.
-const STAGE_TRADES: &str = "SET LOCAL client_min_messages = warning; \
+/// How many rows go into a table. COPY is refused where row level security is on, so there they go through a temporary one.
+/// Its columns have the very types of the table, so that nothing is converted on the way.
+struct Way {
+    copy: &'static str,
+    stage: &'static str,
+    copy_to_stage: &'static str,
+    /// Ids ascend as the rows do: a temporary table without an index is only read from its beginning to its end.
+    move_rows: &'static str,
+}
+
+const TRADES: Way = Way {
+    copy: "COPY backtest_trades (backtest_id, symbol, side, quantity, \
+     entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
+     strategy_signal) FROM STDIN (FORMAT binary)",
+    stage: "SET LOCAL client_min_messages = warning; \
      CREATE TEMP TABLE IF NOT EXISTS staged_trades (backtest_id INTEGER, symbol VARCHAR(20), \
      side VARCHAR(10), quantity NUMERIC(20,8), entry_price NUMERIC(20,8), exit_price NUMERIC(20,8), \
      entry_time TIMESTAMPTZ, exit_time TIMESTAMPTZ, pnl NUMERIC(20,8), pnl_percentage NUMERIC(10,4), \
-     commission NUMERIC(20,8), strategy_signal VARCHAR(50)) ON COMMIT DELETE ROWS";
-const COPY_TO_STAGE: &str = "COPY staged_trades FROM STDIN (FORMAT binary)";
-const COPY_TRADES: &str = "COPY backtest_trades (backtest_id, symbol, side, quantity, \
-     entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
-     strategy_signal) FROM STDIN (FORMAT binary)";
-// Ids ascend as the trades do: a temporary table without an index is only read from its beginning to its end.
-const MOVE_TRADES: &str = "INSERT INTO backtest_trades (backtest_id, symbol, side, quantity, \
+     commission NUMERIC(20,8), strategy_signal VARCHAR(50)) ON COMMIT DELETE ROWS",
+    copy_to_stage: "COPY staged_trades FROM STDIN (FORMAT binary)",
+    move_rows: "INSERT INTO backtest_trades (backtest_id, symbol, side, quantity, \
      entry_price, exit_price, entry_time, exit_time, pnl, pnl_percentage, commission, \
      strategy_signal) SELECT backtest_id, symbol, side, quantity, entry_price, exit_price, \
      entry_time, exit_time, pnl, pnl_percentage, commission, strategy_signal \
-     FROM staged_trades";
+     FROM staged_trades",
+};
 
-async fn many_trades(conn: &mut PgConnection, trades: &[TradeOf<'_>]) -> Result<(), sqlx::Error> {
+const DAYS: Way = Way {
+    copy: "COPY backtest_equity (backtest_id, timestamp, equity, drawdown) \
+                         FROM STDIN (FORMAT binary)",
+    stage: "SET LOCAL client_min_messages = warning; \
+     CREATE TEMP TABLE IF NOT EXISTS staged_equity (backtest_id INTEGER, timestamp TIMESTAMPTZ, \
+     equity NUMERIC(20,8), drawdown NUMERIC(8,4)) ON COMMIT DELETE ROWS",
+    copy_to_stage: "COPY staged_equity FROM STDIN (FORMAT binary)",
+    move_rows: "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
+                         SELECT backtest_id, timestamp, equity, drawdown FROM staged_equity",
+};
+
+async fn many(
+    conn: &mut PgConnection,
+    secured: bool,
+    rows: &Rows,
+    way: &Way,
+) -> Result<(), sqlx::Error> {
+    if !secured {
+        return copy_in(conn, way.copy, rows).await;
+    }
+    patient(sqlx::raw_sql(way.stage).execute(&mut *conn)).await?;
+    copy_in(conn, way.copy_to_stage, rows).await?;
+    patient(sqlx::query(way.move_rows).persistent(false).execute(conn)).await.map(|_| ())
+}
+
+fn trade_rows(trades: &[TradeOf<'_>]) -> Result<Rows, sqlx::Error> {
     let mut rows = Rows::default();
     for (id, symbol, trade) in trades {
         trade_row(&mut rows, *id, symbol, trade)?;
     }
-    if !is_secured(conn, TABLES).await? {
-        return copy_in(conn, COPY_TRADES, &rows).await;
-    }
-    patient(sqlx::raw_sql(STAGE_TRADES).execute(&mut *conn)).await?;
-    copy_in(conn, COPY_TO_STAGE, &rows).await?;
-    patient(sqlx::query(MOVE_TRADES).persistent(false).execute(conn)).await.map(|_| ())
+    Ok(rows)
 }
 
 fn trade_row(rows: &mut Rows, id: i32, symbol: &str, trade: &Trade) -> Result<(), sqlx::Error> {
@@ -154,17 +185,7 @@ fn trade_row(rows: &mut Rows, id: i32, symbol: &str, trade: &Trade) -> Result<()
     Ok(())
 }
 
-const STAGE_DAYS: &str = "SET LOCAL client_min_messages = warning; \
-     CREATE TEMP TABLE IF NOT EXISTS staged_equity (backtest_id INTEGER, timestamp TIMESTAMPTZ, \
-     equity NUMERIC(20,8), drawdown NUMERIC(8,4)) ON COMMIT DELETE ROWS";
-const COPY_DAYS_TO_STAGE: &str = "COPY staged_equity FROM STDIN (FORMAT binary)";
-const COPY_DAYS: &str = "COPY backtest_equity (backtest_id, timestamp, equity, drawdown) \
-                         FROM STDIN (FORMAT binary)";
-const MOVE_DAYS: &str = "INSERT INTO backtest_equity (backtest_id, timestamp, equity, drawdown) \
-                         SELECT backtest_id, timestamp, equity, drawdown FROM staged_equity";
-
-async fn many_days(conn: &mut PgConnection, days: &[DayOf<'_>]) -> Result<(), sqlx::Error> {
-    let secured = is_secured(conn, TABLES).await?;
+fn day_rows(days: &[DayOf<'_>]) -> Result<Rows, sqlx::Error> {
     let mut rows = Rows::default();
     for (id, day) in days {
         rows.int(Some(*id));
@@ -173,10 +194,5 @@ async fn many_days(conn: &mut PgConnection, days: &[DayOf<'_>]) -> Result<(), sq
         rows.decimal(columns::drawdown(day.drawdown), PERCENT);
         rows.end();
     }
-    if !secured {
-        return copy_in(conn, COPY_DAYS, &rows).await;
-    }
-    patient(sqlx::raw_sql(STAGE_DAYS).execute(&mut *conn)).await?;
-    copy_in(conn, COPY_DAYS_TO_STAGE, &rows).await?;
-    patient(sqlx::query(MOVE_DAYS).persistent(false).execute(conn)).await.map(|_| ())
+    Ok(rows)
 }

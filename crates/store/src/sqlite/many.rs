@@ -19,19 +19,27 @@ pub(crate) fn places(columns: usize, rows: usize) -> String {
     vec![row.as_str(); rows].join(", ")
 }
 
+/// A statement for [`ROWS`] rows and one for a single row.
+pub(crate) type Statements = [String; 2];
+
+/// Both, by what makes one for so many rows.
+pub(crate) fn statements(sql: impl Fn(usize) -> String) -> Statements {
+    [ROWS, 1].map(sql)
+}
+
 /// Writes all of `rows`, by `many` [`ROWS`] at a time and what is left by `one`; while SQLite writes some, `arguments` puts
 /// together the values of the next.
 pub(crate) async fn write<T>(
     tx: &mut Transaction<'static, Sqlite>,
     rows: &[T],
-    [many, one]: [&'static str; 2],
+    [many, one]: &'static Statements,
     arguments: impl Fn(&[T]) -> Result<SqliteArguments, BoxDynError>,
 ) -> Result<(), sqlx::Error> {
     let mut chunks = chunks(rows);
     let mut next = || {
         let statement = chunks.next().map(|rows| {
             let sql = if rows.len() == ROWS { many } else { one };
-            Ok(sqlx::query_with(AssertSqlSafe(sql), arguments(rows)?))
+            Ok(sqlx::query_with(AssertSqlSafe(sql.as_str()), arguments(rows)?))
         });
         statement.transpose().map_err(sqlx::Error::Encode)
     };

@@ -13,7 +13,7 @@ use crate::Store;
 use crate::error::Error;
 use crate::runs::columns::{self, DECIMALS};
 use crate::runs::save::{Lists, MONEY, add_lists, clear_lists};
-use crate::sqlite::many::{self, ROWS, Texts, places};
+use crate::sqlite::many::{self, Statements, Texts, places, statements};
 use crate::tx::{Arg, Conn, Mode, Tx};
 
 use super::{Owner, server, whole};
@@ -169,10 +169,8 @@ async fn attempt(
 const OWN: usize = 7;
 pub(super) const RESULTS: usize = DECIMALS + 8;
 
-static BACKTESTS_MANY: LazyLock<String> = LazyLock::new(|| backtests_sql(ROWS));
-static BACKTESTS_ONE: LazyLock<String> = LazyLock::new(|| backtests_sql(1));
-static RESULTS_MANY: LazyLock<String> = LazyLock::new(|| results_sql(ROWS));
-static RESULTS_ONE: LazyLock<String> = LazyLock::new(|| results_sql(1));
+static BACKTESTS_SQL: LazyLock<Statements> = LazyLock::new(|| statements(backtests_sql));
+static RESULTS_SQL: LazyLock<Statements> = LazyLock::new(|| statements(results_sql));
 
 fn backtests_sql(rows: usize) -> String {
     format!(
@@ -209,10 +207,10 @@ async fn insert(
     let last: i64 = sqlx::query_scalar(LAST).fetch_one(&mut **tx).await?;
     let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(variants).collect();
     let arguments = |chunk: &[_]| backtest_arguments(rows, now_us, chunk);
-    many::write(tx, &numbered, [&BACKTESTS_MANY, &BACKTESTS_ONE], arguments).await?;
+    many::write(tx, &numbered, &BACKTESTS_SQL, arguments).await?;
     let completed: Vec<(i64, &NewVariant)> =
         numbered.into_iter().filter(|(_, v)| v.outcome.is_ok()).collect();
-    many::write(tx, &completed, [&RESULTS_MANY, &RESULTS_ONE], result_arguments).await
+    many::write(tx, &completed, &RESULTS_SQL, result_arguments).await
 }
 
 fn backtest_arguments(

@@ -75,15 +75,7 @@ fn backtest_row(
     now_us: i64,
 ) -> Result<(), sqlx::Error> {
     sent.int(Some(id));
-    sent.long(Some(long(variant.idx)?));
-    sent.decimal(Some(variant.capital), MONEY);
-    sent.json(&variant.parameters);
-    sent.text(status(variant));
-    sent.text(&variant.identity);
-    match &variant.outcome {
-        Ok(_) => sent.null(),
-        Err(error) => sent.text(error),
-    }
+    own_fields(sent, variant)?;
     sent.int(Some(integer(rows.sweep)?));
     sent.int(Some(integer(rows.user_id)?));
     sent.int(rows.strategy_id.map(integer).transpose()?);
@@ -97,6 +89,20 @@ fn backtest_row(
     sent.int(Some(100));
     (0..3).try_for_each(|_| sent.time(now_us))?;
     sent.end();
+    Ok(())
+}
+
+/// What differs from variant to variant, in the order of both COPYs.
+fn own_fields(sent: &mut Rows, variant: &NewVariant) -> Result<(), sqlx::Error> {
+    sent.long(Some(long(variant.idx)?));
+    sent.decimal(Some(variant.capital), MONEY);
+    sent.json(&variant.parameters);
+    sent.text(status(variant));
+    sent.text(&variant.identity);
+    match &variant.outcome {
+        Ok(_) => sent.null(),
+        Err(error) => sent.text(error),
+    }
     Ok(())
 }
 
@@ -171,20 +177,10 @@ async fn stage(conn: &mut PgConnection, variants: &[NewVariant]) -> Result<(), s
     patient(sqlx::raw_sql(STAGE).execute(&mut *conn)).await?;
     let mut sent = Rows::default();
     for variant in variants {
-        sent.long(Some(long(variant.idx)?));
-        sent.decimal(Some(variant.capital), MONEY);
-        sent.json(&variant.parameters);
-        sent.text(status(variant));
-        sent.text(&variant.identity);
+        own_fields(&mut sent, variant)?;
         match &variant.outcome {
-            Ok((m, metrics)) => {
-                sent.null();
-                result_fields(&mut sent, m, metrics)?;
-            }
-            Err(error) => {
-                sent.text(error);
-                (0..RESULTS - 1).for_each(|_| sent.null());
-            }
+            Ok((m, metrics)) => result_fields(&mut sent, m, metrics)?,
+            Err(_) => (0..RESULTS - 1).for_each(|_| sent.null()),
         }
         sent.end();
     }
