@@ -10,7 +10,7 @@ use sim::exact;
 use sim::expr::{Bound, Expr, Type};
 use sim::order::Size;
 use sim::params::Params;
-use sim::signals::{Level, SignalRules};
+use sim::signals::{Amount, Level, SignalRules, TimeStop};
 use sim::strategy::Strategy;
 use sim::timeframe::Timeframe;
 use toml::Spanned;
@@ -306,18 +306,18 @@ impl Reader<'_> {
             long_exit: self.rule("long_exit", rules.long_exit.as_ref(), names)?,
             short_entry: self.rule("short_entry", rules.short_entry.as_ref(), names)?,
             short_exit: self.rule("short_exit", rules.short_exit.as_ref(), names)?,
-            size: self.size(risk)?,
+            size: self.size(risk, names)?,
             stop_loss: self.level("stop_loss", risk.stop_loss.as_ref(), names)?,
             take_profit: self.level("take_profit", risk.take_profit.as_ref(), names)?,
             trailing_stop: self.level("trailing_stop", risk.trailing_stop.as_ref(), names)?,
-            time_stop_us: risk.time_stop.as_ref().map(|t| self.duration(t)).transpose()?,
+            time_stop: risk.time_stop.as_ref().map(|t| self.time_stop(t, names)).transpose()?,
         };
         if parsed.long_entry.is_none() && parsed.short_entry.is_none() {
             let message = "no entry: `rules` needs `long_entry` or `short_entry`";
             return Err(self.error(0..0, message));
         }
         let stopped = parsed.stop_loss.is_some() || parsed.trailing_stop.is_some();
-        if let (Size::Risk(_), false, Some(place)) = (parsed.size, stopped, &risk.size) {
+        if let (Size::Risk(_), false, Some(place)) = (&parsed.size, stopped, &risk.size) {
             let message = "size by risk needs a `stop_loss` or a `trailing_stop`";
             return Err(self.error(place.span(), message));
         }
@@ -362,57 +362,73 @@ impl Reader<'_> {
             let expr = self.expr(key, place, place.get_ref(), Type::Number, names)?;
             return Ok(Some(Level::Quote(expr)));
         };
-        if let Ok(percent) = inner.parse::<Decimal>() {
-            if percent <= Decimal::ZERO || percent.normalize().scale() > 6 {
-                let message = format!("`{key}` must be above 0 % with at most 6 decimals");
-                return Err(self.error(place.span(), message));
-            }
-            return Ok(Some(Level::Percent(percent.normalize())));
+        let percent = self.amount(key, place.span(), inner, names)?;
+        if let Amount::Fixed(percent) = percent
+            && (percent <= Decimal::ZERO || percent.scale() > 6)
+        {
+            let message = format!("`{key}` must be above 0 % with at most 6 decimals");
+            return Err(self.error(place.span(), message));
         }
-        if names.contains(&inner) {
-            return Ok(Some(Level::PercentOf(inner.to_owned())));
-        }
-        let message = format!("`{key}`: `{inner}` is neither a number nor a parameter");
-        Err(self.error(place.span(), message).with_hint(nearest(inner, names.iter().copied())))
+        Ok(Some(Level::Percent(percent)))
     }
 
-    fn size(&self, risk: &form::Risk) -> Result<Size, FileError> {
-        let Some(place) = &risk.size else { return Ok(Size::Equity(Decimal::ONE)) };
+    /// A number, or a parameter by its name.
+    fn amount(
+        &self,
+        key: &str,
+        span: std::ops::Range<usize>,
+        text: &str,
+        names: &[&str],
+    ) -> Result<Amount, FileError> {
+        if let Ok(number) = text.parse::<Decimal>() {
+            return Ok(Amount::Fixed(number.normalize()));
+        }
+        if names.contains(&text) {
+            return Ok(Amount::Param(text.to_owned()));
+        }
+        let message = format!("`{key}`: `{text}` is neither a number nor a parameter");
+        Err(self.error(span, message).with_hint(nearest(text, names.iter().copied())))
+    }
+
+    /// `{ equity = 0.5 }`, or `{ equity = "share" }` with a parameter `share`; all equity where the file says nothing.
+    fn size(&self, risk: &form::Risk, names: &[&str]) -> Result<Size<Amount>, FileError> {
+        let Some(place) = &risk.size else { return Ok(Size::Equity(Decimal::ONE.into())) };
         let (form::SizeForm::Equity(value)
         | form::SizeForm::Quote(value)
         | form::SizeForm::Quantity(value)
         | form::SizeForm::Risk(value)) = place.get_ref();
-        let amount = self.number(place.span(), value)?;
-        if amount <= Decimal::ZERO {
-            return Err(self.error(place.span(), "a size must be above 0"));
-        }
+        let amount = match value {
+            Value::String(name) => self.amount("size", place.span(), name.trim(), names)?,
+            number => self.number(place.span(), number)?.into(),
+        };
         let size = match place.get_ref() {
             form::SizeForm::Equity(_) => Size::Equity(amount),
             form::SizeForm::Quote(_) => Size::Quote(amount),
             form::SizeForm::Quantity(_) => Size::Quantity(amount),
             form::SizeForm::Risk(_) => Size::Risk(amount),
         };
-        if matches!(size, Size::Equity(f) | Size::Risk(f) if f > Decimal::ONE) {
-            let message = "a fraction of equity is at most 1: there is no leverage yet";
-            return Err(self.error(place.span(), message));
+        if let Amount::Fixed(amount) = size.amount() {
+            let checked = size.of(*amount).checked();
+            checked.map_err(|wrong| self.error(place.span(), wrong))?;
         }
         Ok(size)
     }
 
-    /// `3d`, `12h`, `90m`: a whole number and a unit, as microseconds.
-    fn duration(&self, place: &Spanned<String>) -> Result<i64, FileError> {
+    /// `3d`, `12h`, `90m`, or `hold h` with a parameter `hold`: a number and a unit.
+    fn time_stop(&self, place: &Spanned<String>, names: &[&str]) -> Result<TimeStop, FileError> {
         const UNITS: [(char, i64); 5] =
             [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
         let text = place.get_ref().trim();
-        let unit = UNITS.iter().find(|&&(unit, _)| text.ends_with(unit));
-        let parsed = unit.and_then(|&(unit, seconds)| {
-            let count: i64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-            let us = count.checked_mul(seconds)?.checked_mul(1_000_000)?;
-            (count > 0).then_some(us)
-        });
-        parsed.ok_or_else(|| {
+        let unit = UNITS.iter().find_map(|&(unit, s)| Some((text.strip_suffix(unit)?.trim(), s)));
+        let Some((count, seconds)) = unit.filter(|(count, _)| !count.is_empty()) else {
             let message = format!("`{text}` is not a time such as `3d`, `12h` or `90m`");
-            self.error(place.span(), message)
-        })
+            return Err(self.error(place.span(), message));
+        };
+        let count = self.amount("time_stop", place.span(), count, names)?;
+        let stop = TimeStop { count, unit_us: seconds * 1_000_000 };
+        if let Amount::Fixed(count) = stop.count {
+            stop.us(count).map_err(|wrong| self.error(place.span(), wrong))?;
+        }
+        Ok(stop)
     }
 }

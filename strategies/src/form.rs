@@ -52,7 +52,7 @@ pub(crate) struct Risk {
     pub(crate) time_stop: Option<Spanned<String>>,
 }
 
-/// `{ equity = 1.0 }`, `{ quote = 1000 }`, `{ quantity = 0.5 }` or `{ risk = 0.01 }`.
+/// `{ equity = 1.0 }`, `{ quote = 1000 }`, `{ quantity = 0.5 }` or `{ risk = 0.01 }`; a parameter as text.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SizeForm {

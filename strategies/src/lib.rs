@@ -13,4 +13,4 @@ mod vary;
 pub use definition::{Definition, Parameter};
 pub use error::FileError;
 pub use ready::{names, ready, source};
-pub use vary::LEVELS;
+pub use vary::RISKS;

@@ -1,6 +1,7 @@
 //! Tests of the TOML form: what a file means, and what an error shows.
 
 use rust_decimal::Decimal;
+use sim::params::Params;
 
 use crate::Definition;
 
@@ -84,7 +85,10 @@ fn numbers_sizes_levels_and_times_are_checked() {
         ("quote = 1000", "equity = 1.5", "mine.toml:11: a fraction of equity is at most 1"),
         ("sl%", "ls%", "mine.toml:12: `stop_loss`: `ls` is neither a number nor a parameter"),
         ("sl%", "-2%", "mine.toml:12: `stop_loss` must be above 0 %"),
+        ("quote = 1000", "risk = \"ls\"", "mine.toml:11: `size`: `ls` is neither a number nor a"),
         ("36h", "36x", "mine.toml:14: `36x` is not a time"),
+        ("36h", "0h", "mine.toml:14: a time stop must be above 0"),
+        ("36h", "hold h", "mine.toml:14: `time_stop`: `hold` is neither a number nor a parameter"),
         ("n < 15", "close < 15", "mine.toml:7: `require` may name parameters only"),
         ("name = \"mine\"", "name = \"1 mine\"", "mine.toml:1: a name is 1 to 100"),
         ("sl = {", "close = {", "mine.toml:5: `close` cannot name a parameter"),
@@ -93,6 +97,25 @@ fn numbers_sizes_levels_and_times_are_checked() {
         let text = error(from, to);
         assert!(text.starts_with(expected), "{to}: {text}");
     }
+}
+
+#[test]
+fn parameters_stand_in_sizes_and_times() {
+    let text = GOOD.replace("quote = 1000", "equity = \"sl\"").replace("36h", "n h");
+    let definition = Definition::parse(&text, "mine.toml").unwrap();
+    let identity = definition.identity();
+    assert!(identity.contains("size: equity sl") && identity.contains("time_stop: n * 3600000000"));
+    let build = |n: &str, sl: &str| {
+        let set = [("n", n), ("sl", sl)];
+        let params: Params =
+            set.map(|(k, v)| (k.to_owned(), v.parse::<Decimal>().unwrap())).into_iter().collect();
+        definition.build(&params).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert_eq!(build("10", "0.5"), "");
+    let text = build("10", "2.5");
+    assert!(text.contains("at most 1") && text.contains("`sl` is 2.5"), "{text}");
+    let text = build("10", "0");
+    assert!(text.contains("a size must be above 0, and `sl` is 0"), "{text}");
 }
 
 #[test]

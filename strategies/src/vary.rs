@@ -11,8 +11,9 @@ use crate::definition::{Definition, Kind};
 use crate::error::FileError;
 use crate::ready::ready;
 
-/// Levels of protection that can be dimensions of a sweep, in per cent of the entry price.
-pub const LEVELS: [&str; 3] = ["stop_loss", "take_profit", "trailing_stop"];
+/// Risk rules that can be dimensions of a sweep: levels in per cent of the entry price, the time stop in hours, and
+/// the size in whatever the file sizes by.
+pub const RISKS: [&str; 5] = ["stop_loss", "take_profit", "trailing_stop", "time_stop", "size"];
 
 impl Definition {
     /// The rules as expressions; `None` for a strategy written in Rust.
@@ -33,23 +34,28 @@ impl Definition {
         }
     }
 
-    /// The same strategy with a parameter in the place of each of `levels`: `stop_loss` becomes `"stop_loss%"`,
-    /// whatever the file says of it.
+    /// The same strategy with a parameter of the same name in the place of each of `risks`, all of them among
+    /// [`RISKS`]: `stop_loss` becomes `"stop_loss%"`, whatever the file says of it.
     ///
     /// # Errors
     /// For a strategy written in Rust, and for one that has a parameter of that name already.
-    pub fn with_levels(&self, levels: &[&str]) -> Result<Self, FileError> {
-        if levels.is_empty() {
+    pub fn with_risks(&self, risks: &[&str]) -> Result<Self, FileError> {
+        if risks.is_empty() {
             return Ok(self.clone());
         }
         if self.is_native() {
-            let message = format!("`{}` is written in Rust and sets its own protection", self.name);
+            let message = format!("`{}` is written in Rust and sets its own risk rules", self.name);
             return Err(FileError::new(message).with_hint("sweep its parameters"));
         }
         let mut file = self.json.clone();
-        for level in levels {
-            file["parameters"][level] = json!({ "default": 1 });
-            file["risk_parameters"][level] = json!(format!("{level}%"));
+        let sized = self.signal_rules().map_or("equity", |rules| rules.size.word());
+        for risk in risks {
+            file["parameters"][risk] = json!({ "default": 1 });
+            file["risk_parameters"][risk] = match *risk {
+                "size" => json!({ sized: "size" }),
+                "time_stop" => json!("time_stop h"),
+                level => json!(format!("{level}%")),
+            };
         }
         Self::from_json(&file)
     }
@@ -90,11 +96,19 @@ mod tests {
     }
 
     #[test]
-    fn a_level_becomes_a_parameter() {
-        let definition = ready("sma_cross").unwrap().with_levels(&["stop_loss"]).unwrap();
-        assert!(definition.identity().contains("stop_loss: stop_loss%"));
+    fn every_risk_rule_becomes_a_parameter() {
+        let definition = ready("sma_cross").unwrap().with_risks(&RISKS).unwrap();
+        for expected in [
+            "stop_loss: stop_loss%",
+            "take_profit: take_profit%",
+            "trailing_stop: trailing_stop%",
+            "time_stop: time_stop * 3600000000",
+            "size: equity size",
+        ] {
+            assert!(definition.identity().contains(expected), "{}", definition.identity());
+        }
         assert_eq!(definition.default("stop_loss"), Some(Decimal::ONE));
         assert!(definition.require().is_some() && definition.signal_rules().is_some());
-        assert!(ready("cooldown_breakout").unwrap().with_levels(&["stop_loss"]).is_err());
+        assert!(ready("cooldown_breakout").unwrap().with_risks(&["stop_loss"]).is_err());
     }
 }

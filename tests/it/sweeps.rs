@@ -9,9 +9,9 @@ use serde_json::Value;
 use store::Store;
 
 use crate::backends::sql_at;
-use crate::market::Random;
+use crate::market::{self, MINUTE_US, Random};
 use crate::servers::{Backend, backends};
-use crate::shell::block_on;
+use crate::shell::{Shell, block_on};
 
 /// SIGKILLs of the sweep that is killed most, and how many of them between its first and its last committed block.
 const KILLS: usize = 50;
@@ -654,7 +654,7 @@ fn every_metric_judges_by_what_the_row_holds() {
             let values: Vec<f64> = variants.iter().map(|v| number_of(&v["objective"])).collect();
             assert!(values.is_sorted_by(|a, b| a >= b), "{metric}: {values:?}");
             for (variant, value) in variants.iter().zip(values) {
-                let kept: f64 = variant["results"][metric].as_str().expect("text").parse().unwrap();
+                let kept = number_of(&variant["results"][metric]);
                 assert_eq!(value, kept, "{metric} on {}", backend.name);
             }
         }
@@ -662,7 +662,8 @@ fn every_metric_judges_by_what_the_row_holds() {
 }
 
 fn number_of(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    let text = value.as_str().and_then(|text| text.parse().ok());
+    value.as_f64().or(text).unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 /// Protection and costs as dimensions, several series, samples: all are variants like others.
@@ -713,6 +714,43 @@ fn symbols_levels_costs_and_samples_are_dimensions() {
     good(&url, &[&native[..], &["--param", "cooldown=0", "--param", "sl=1,2"]].concat());
     let failed = variants(&url, 3);
     assert_eq!(failed.values().filter(|row| row.contains("FAILED")).count(), 2, "a channel of 0");
+}
+
+/// A variant by size and time stop has the results of a file that says the same, and one that makes no sense says why.
+#[test]
+fn size_and_time_stop_are_dimensions() {
+    let shell = Shell::embedded();
+    shell.write("WALK-1m.csv", &market::csv(&market::bars(4, MINUTE_US, 4 * 1_440, false), false));
+    shell.ok("migrate");
+    shell.ok("import WALK-1m.csv");
+    let grid = "--param fast=5 --param slow=20 --param size=0.25,1,1.5 --param time_stop=0,0.5,4";
+    shell.ok(&format!("sweep sma_cross --timeframe 1m --warmup 0 {grid}"));
+    let ready = shell.ok("strategy show sma_cross");
+    let swept = shell.json("sweep top 1 -n 9 --json");
+    let swept = swept["variants"].as_array().expect("variants");
+    assert_eq!(swept.len(), 4, "those that make sense");
+    for variant in swept {
+        let value = |name: &str| variant["parameters"][name].as_f64().expect(name);
+        let minutes = value("time_stop") * 60.0;
+        let file =
+            ready.lines().filter(|line| !line.starts_with("size =")).map(|line| match line {
+                "[risk_parameters]" => {
+                    let size = value("size");
+                    format!("{line}\nsize = {{ equity = {size} }}\ntime_stop = \"{minutes}m\"\n")
+                }
+                line => format!("{line}\n"),
+            });
+        shell.write("same.toml", &file.collect::<String>());
+        let run = "run same.toml --timeframe 1m --warmup 0 --set fast=5 --set slow=20 --json";
+        let id = shell.json(run)["id"].as_i64().expect("an id");
+        let alone = shell.json(&format!("show {id} --json"))["results"].clone();
+        assert!(alone["total_trades"].as_u64() > Some(0), "{alone}");
+        assert_eq!(variant["results"], alone, "{}", variant["parameters"]);
+    }
+    let failed = shell.ok("sweep export 1");
+    let why = |reason: &str| failed.lines().filter(|line| line.contains(reason)).count();
+    assert_eq!(why("a time stop must be above 0"), 2, "{failed}");
+    assert_eq!(why("a fraction of equity is at most 1"), 3, "{failed}");
 }
 
 /// What one variant's rows run into, by a rule that somebody added to the database, no other variant feels.

@@ -31,6 +31,12 @@ pub(crate) fn count(n: impl Into<i128>) -> String {
     format!("{}{}", if n < 0 { "-" } else { "" }, grouped.join(","))
 }
 
+/// `1 block`, `1,234 blocks`
+pub(crate) fn counted(n: impl Into<i128>, thing: &str) -> String {
+    let n: i128 = n.into();
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Money with two decimals and thousands apart.
 pub(crate) fn money(value: Decimal) -> String {
     let rounded = value.round_dp(2);

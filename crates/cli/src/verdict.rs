@@ -11,7 +11,7 @@ use store::Loaded;
 use crate::args::Trust;
 use crate::fail::Fail;
 use crate::report::digits;
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::when;
 
 /// Places of a kind that a page shows; JSON has more.
@@ -146,7 +146,7 @@ fn words(kind: &str, place: &Value) -> String {
     };
     let price = |name: &str| place["prices"][name].as_str().unwrap_or("?").to_owned();
     let bars = place["bars"].as_u64().unwrap_or(0);
-    let bars_are = if bars == 1 { "1 bar".to_owned() } else { format!("{} bars", count(bars)) };
+    let bars_are = counted(bars, "bar");
     let size = place["size"].as_f64().unwrap_or(0.0);
     let how = place["how"].as_str().unwrap_or("");
     let (before, after) = (price("before"), price("after"));

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use sim::bars::{Bars, Columns};
 use sim::rules::Rules;
-use sim::signals::{Level, SignalRules};
+use sim::signals::{Amount, Level, SignalRules};
 use sim::sweep::{self, Options, Outcome, Path, Variant};
 
 const BARS: i64 = 525_600;
@@ -126,7 +126,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn with_stops(rules: &SignalRules, variants: &[Variant]) -> Case {
-    let per_cent = |name: &str| Some(Level::PercentOf(name.to_owned()));
+    let per_cent = |name: &str| Some(Level::Percent(Amount::Param(name.to_owned())));
     let rules =
         SignalRules { stop_loss: per_cent("sl"), take_profit: per_cent("tp"), ..rules.clone() };
     let mut wider = Vec::new();

@@ -35,15 +35,63 @@ impl fmt::Display for Side {
 
 /// How much to trade; the quantity is fixed at the fill. Fractions are fractions of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Size {
+pub enum Size<T = Decimal> {
     /// This fraction of equity, its fee included.
-    Equity(Decimal),
+    Equity(T),
     /// This notional in quote units, before fees.
-    Quote(Decimal),
+    Quote(T),
     /// This quantity.
-    Quantity(Decimal),
+    Quantity(T),
     /// Lose about this fraction of equity if the stop is hit.
-    Risk(Decimal),
+    Risk(T),
+}
+
+impl<T> Size<T> {
+    /// As a strategy file calls what is sized by.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Equity(_) => "equity",
+            Self::Quote(_) => "quote",
+            Self::Quantity(_) => "quantity",
+            Self::Risk(_) => "risk",
+        }
+    }
+
+    /// How much of it.
+    pub fn amount(&self) -> &T {
+        let (Self::Equity(amount)
+        | Self::Quote(amount)
+        | Self::Quantity(amount)
+        | Self::Risk(amount)) = self;
+        amount
+    }
+
+    /// So much of the same.
+    pub fn of<U>(&self, amount: U) -> Size<U> {
+        match self {
+            Self::Equity(_) => Size::Equity(amount),
+            Self::Quote(_) => Size::Quote(amount),
+            Self::Quantity(_) => Size::Quantity(amount),
+            Self::Risk(_) => Size::Risk(amount),
+        }
+    }
+}
+
+impl Size {
+    /// Itself, if an order can be sized so.
+    ///
+    /// # Errors
+    /// What is wrong with its amount.
+    pub fn checked(self) -> Result<Self, &'static str> {
+        match self {
+            Self::Equity(f) | Self::Risk(f) if f > Decimal::ONE => {
+                Err("a fraction of equity is at most 1: there is no leverage yet")
+            }
+            size if *size.amount() <= Decimal::ZERO => Err("a size must be above 0"),
+            size => Ok(size),
+        }
+    }
 }
 
 /// How far a level lies from the entry fill price.

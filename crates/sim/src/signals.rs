@@ -2,6 +2,7 @@
 //! Expressions are evaluated over whole columns once; deciding only looks at bar i of them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -14,15 +15,30 @@ use crate::order::{Decision, Distance, Order, Protection, Side, Size};
 use crate::params::Params;
 use crate::strategy::{Strategy, View};
 
+/// A number as a strategy file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Fixed(Decimal),
+    /// The value of the parameter of this name.
+    Param(String),
+}
+
 /// A level of protection as a strategy file gives it.
 #[derive(Clone, Debug)]
 pub enum Level {
     /// So many per cent of the entry price.
-    Percent(Decimal),
-    /// The parameter of this name, as per cent of the entry price.
-    PercentOf(String),
+    Percent(Amount),
     /// A distance in quote units, taken at the bar of the decision.
     Quote(Expr),
+}
+
+/// The longest holding time as a strategy file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeStop {
+    /// How many of the unit.
+    pub count: Amount,
+    /// Microseconds.
+    pub unit_us: i64,
 }
 
 /// Entry and exit rules with their protection, parsed and checked, parameters still open.
@@ -32,12 +48,77 @@ pub struct SignalRules {
     pub long_exit: Option<Expr>,
     pub short_entry: Option<Expr>,
     pub short_exit: Option<Expr>,
-    pub size: Size,
+    pub size: Size<Amount>,
     pub stop_loss: Option<Level>,
     pub take_profit: Option<Level>,
     pub trailing_stop: Option<Level>,
-    /// Microseconds.
-    pub time_stop_us: Option<i64>,
+    pub time_stop: Option<TimeStop>,
+}
+
+impl From<Decimal> for Amount {
+    fn from(value: Decimal) -> Self {
+        Self::Fixed(value)
+    }
+}
+
+impl Amount {
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Param(name) => Some(name),
+        }
+    }
+
+    fn bind(&self, params: &Params) -> Result<Decimal, ExprError> {
+        match self {
+            Self::Fixed(value) => Ok(*value),
+            Self::Param(name) => {
+                params.get(name).ok_or_else(|| ExprError::of(name, "this parameter has no value"))
+            }
+        }
+    }
+
+    /// What `build` makes of its value; what is wrong with that is said of the parameter or number.
+    fn build<T>(
+        &self,
+        params: &Params,
+        build: impl FnOnce(Decimal) -> Result<T, &'static str>,
+    ) -> Result<T, ExprError> {
+        let value = self.bind(params)?;
+        build(value).map_err(|wrong| match self {
+            Self::Fixed(_) => ExprError::of(&self.to_string(), wrong),
+            Self::Param(name) => ExprError::of(name, &format!("{wrong}, and `{name}` is {value}")),
+        })
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(value) => value.normalize().fmt(f),
+            Self::Param(name) => f.write_str(name),
+        }
+    }
+}
+
+impl TimeStop {
+    /// Microseconds in `count` of its unit.
+    ///
+    /// # Errors
+    /// When that is not above 0, no whole number, or more than a day number holds.
+    pub fn us(&self, count: Decimal) -> Result<i64, &'static str> {
+        let us = count.checked_mul(self.unit_us.into()).filter(Decimal::is_integer);
+        let us = us.and_then(|us| i64::try_from(us).ok());
+        us.filter(|us| *us > 0).ok_or("a time stop must be above 0, in whole microseconds")
+    }
+
+    /// Its microseconds where they are known.
+    fn canonical(&self) -> String {
+        match &self.count {
+            Amount::Fixed(count) => self.us(*count).map_or_else(str::to_owned, |us| us.to_string()),
+            Amount::Param(name) => format!("{name} * {}", self.unit_us),
+        }
+    }
 }
 
 impl SignalRules {
@@ -60,12 +141,15 @@ impl SignalRules {
     /// Names of the parameters that the rules mention.
     #[must_use]
     pub fn params(&self) -> BTreeSet<String> {
-        let percent = [&self.stop_loss, &self.take_profit, &self.trailing_stop];
-        let percent = percent.into_iter().filter_map(|level| match level {
-            Some(Level::PercentOf(name)) => Some(name.clone()),
+        let levels = [&self.stop_loss, &self.take_profit, &self.trailing_stop];
+        let percent = levels.into_iter().filter_map(|level| match level {
+            Some(Level::Percent(percent)) => Some(percent),
             _ => None,
         });
-        self.exprs().flat_map(Expr::params).chain(percent).collect()
+        let counts = self.time_stop.iter().map(|stop| &stop.count);
+        let amounts = percent.chain(counts).chain([self.size.amount()]);
+        let named = amounts.filter_map(Amount::param).map(str::to_owned);
+        self.exprs().flat_map(Expr::params).chain(named).collect()
     }
 
     /// One text for equal rules: white space, comments and the order of a file do not show in it.
@@ -74,26 +158,20 @@ impl SignalRules {
         let expr = |e: &Option<Expr>| e.as_ref().map_or_else(String::new, Expr::canonical);
         let level = |l: &Option<Level>| match l {
             None => String::new(),
-            Some(Level::Percent(percent)) => format!("{}%", percent.normalize()),
-            Some(Level::PercentOf(name)) => format!("{name}%"),
+            Some(Level::Percent(percent)) => format!("{percent}%"),
             Some(Level::Quote(e)) => e.canonical(),
         };
-        let (word, amount) = match self.size {
-            Size::Equity(a) => ("equity", a),
-            Size::Quote(a) => ("quote", a),
-            Size::Quantity(a) => ("quantity", a),
-            Size::Risk(a) => ("risk", a),
-        };
+        let time_stop = self.time_stop.as_ref().map_or_else(String::new, TimeStop::canonical);
         [
             format!("long_entry: {}", expr(&self.long_entry)),
             format!("long_exit: {}", expr(&self.long_exit)),
             format!("short_entry: {}", expr(&self.short_entry)),
             format!("short_exit: {}", expr(&self.short_exit)),
-            format!("size: {word} {}", amount.normalize()),
+            format!("size: {} {}", self.size.word(), self.size.amount()),
             format!("stop_loss: {}", level(&self.stop_loss)),
             format!("take_profit: {}", level(&self.take_profit)),
             format!("trailing_stop: {}", level(&self.trailing_stop)),
-            format!("time_stop: {}", self.time_stop_us.map_or_else(String::new, |t| t.to_string())),
+            format!("time_stop: {time_stop}"),
         ]
         .join("\n")
     }
@@ -105,14 +183,16 @@ impl SignalRules {
     pub fn bind(&self, params: &Params) -> Result<Signals, ExprError> {
         let rule = |e: &Option<Expr>| e.as_ref().map(|e| e.bind(params)).transpose();
         let level = |l: &Option<Level>| {
-            let percent = |p: Decimal| Gap::Fraction(p / Decimal::ONE_HUNDRED);
             Ok(match l {
                 None => None,
-                Some(Level::Percent(p)) => Some(percent(*p)),
-                Some(Level::PercentOf(name)) => params.get(name).map(percent),
+                Some(Level::Percent(percent)) => {
+                    Some(Gap::Fraction(percent.bind(params)? / Decimal::ONE_HUNDRED))
+                }
                 Some(Level::Quote(expr)) => Some(Gap::Quote(expr.bind(params)?)),
             })
         };
+        let size = |amount| self.size.of(amount).checked();
+        let time_stop = |stop: &TimeStop| stop.count.build(params, |count| stop.us(count));
         Ok(Signals {
             rules: [
                 rule(&self.long_entry)?,
@@ -120,13 +200,13 @@ impl SignalRules {
                 rule(&self.short_entry)?,
                 rule(&self.short_exit)?,
             ],
-            size: self.size,
+            size: self.size.amount().build(params, size)?,
             levels: [
                 level(&self.stop_loss)?,
                 level(&self.take_profit)?,
                 level(&self.trailing_stop)?,
             ],
-            time_stop_us: self.time_stop_us,
+            time_stop_us: self.time_stop.as_ref().map(time_stop).transpose()?,
             tags: ["long_entry".into(), "short_entry".into()],
             fired: Default::default(),
             distances: Default::default(),

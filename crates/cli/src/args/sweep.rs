@@ -25,7 +25,8 @@ pub(crate) struct Start {
     /// Name of a ready strategy, or path of a .toml file
     #[arg(required = true)]
     pub(crate) strategy: Option<String>,
-    /// Values of a parameter, of stop_loss, take_profit, trailing_stop (per cent), or of a cost such as fee_bps:
+    /// Values of a parameter, of stop_loss, take_profit, trailing_stop (per cent), time_stop (hours), size, or of a
+    /// cost such as fee_bps:
     /// `fast=5..100:5`, `fast=5,10,20`, `x=0.01..10:log7` [default: the ranges of the strategy file]
     #[arg(long = "param", value_parser = axis, value_name = "NAME=VALUES", allow_hyphen_values = true)]
     pub(crate) params: Vec<(String, Vec<Decimal>)>,

@@ -41,7 +41,7 @@ pub(crate) fn row_json(row: &RunRow) -> Value {
 }
 
 /// The columns of `backtest_results` as stored: decimals as text, so that no digit is lost.
-fn results_json(r: &Results) -> Value {
+pub(crate) fn results_json(r: &Results) -> Value {
     let mut all = Map::new();
     let decimals = [
         ("total_return", r.total_return),

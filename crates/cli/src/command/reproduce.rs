@@ -16,7 +16,7 @@ use crate::command::metric::{METRICS, metric};
 use crate::command::origin::Origin;
 use crate::fail::{Code, Fail};
 use crate::report;
-use crate::table::{count, table};
+use crate::table::{counted, table};
 use crate::talk::{self, Bar, Unit};
 use crate::when;
 
@@ -172,9 +172,11 @@ impl Found {
             let kept = match &self.lists {
                 None => "; its trades and equity are not kept".to_owned(),
                 Some(lists) => {
-                    let [trades, days] =
-                        [lists.trades[0].len(), lists.equity[0].len()].map(|n| count(n as u64));
-                    format!(", {trades} trades, {days} days of equity")
+                    let trades = counted(lists.trades[0].len() as u64, "trade");
+                    format!(
+                        ", {trades}, {} of equity",
+                        counted(lists.equity[0].len() as u64, "day")
+                    )
                 }
             };
             lines.push(format!(

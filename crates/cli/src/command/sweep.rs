@@ -131,7 +131,8 @@ async fn finish(global: &Global, worker: &Arc<Worker>, top: usize) -> Result<(),
     let all = 0..worker.sweep.n_blocks;
     let open = worker.patiently(|| store.open_blocks(id, all.clone())).await?;
     if open > 0 {
-        talk::say(format!("this share is done; {open} blocks of others are open"));
+        let blocks = crate::table::counted(open, "block");
+        talk::say(format!("this share is done; still open, of others: {blocks}"));
         return Ok(());
     }
     trades::keep(worker).await?;

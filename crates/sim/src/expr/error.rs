@@ -46,6 +46,11 @@ impl Fault {
 }
 
 impl ExprError {
+    /// What is wrong with the whole of `source`.
+    pub(crate) fn of(source: &str, message: &str) -> Self {
+        Fault::new(&(0..source.len()), message).in_source(&Arc::from(source))
+    }
+
     /// Bytes of the source that the error is about; empty at its end when something is missing there.
     #[must_use]
     pub fn span(&self) -> Range<usize> {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rust_decimal::Decimal;
 
 use crate::bars::Bars;
-use crate::order::{Decision, Distance, Order, Size};
+use crate::order::{Decision, Distance, Order};
 use crate::rules::Rules;
 use crate::run::{Failure, Run, run};
 use crate::strategy::{Strategy, View};
@@ -91,13 +91,7 @@ fn rule(a: &Decision, b: &Decision) -> (&'static str, String, String) {
 /// An order in words.
 fn order(order: Option<&Order>) -> String {
     let Some(order) = order else { return "no order".to_owned() };
-    let size = match order.size {
-        Size::Equity(f) => format!("equity {f}"),
-        Size::Quote(q) => format!("quote {q}"),
-        Size::Quantity(n) => format!("quantity {n}"),
-        Size::Risk(r) => format!("risk {r}"),
-    };
-    let mut text = format!("an order of {size}");
+    let mut text = format!("an order of {} {}", order.size.word(), order.size.amount());
     let protection = &order.protection;
     for (name, distance) in [
         ("stop_loss", protection.stop_loss),

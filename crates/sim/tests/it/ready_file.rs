@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use sim::expr::{Expr, Type};
 use sim::order::Size;
 use sim::params::Params;
-use sim::signals::{Level, SignalRules};
+use sim::signals::{Amount, Level, SignalRules, TimeStop};
 
 /// A ready strategy and the grid of its file.
 pub(crate) struct ReadyFile {
@@ -54,9 +54,9 @@ fn parse(text: &str) -> ReadyFile {
     let rule = |key: &str| values.get(key).map(|text| expr(text, Type::Rule));
     let level = |key: &str| {
         values.get(key).map(|text| match text.strip_suffix('%') {
-            Some(percent) => percent
-                .parse()
-                .map_or_else(|_| Level::PercentOf(percent.to_owned()), Level::Percent),
+            Some(percent) => Level::Percent(
+                percent.parse().map_or_else(|_| Amount::Param(percent.to_owned()), Amount::Fixed),
+            ),
             None => Level::Quote(expr(text, Type::Number)),
         })
     };
@@ -65,19 +65,19 @@ fn parse(text: &str) -> ReadyFile {
         long_exit: rule("long_exit"),
         short_entry: rule("short_entry"),
         short_exit: rule("short_exit"),
-        size: Size::Equity(numbers(&values["size"])[0]),
+        size: Size::Equity(numbers(&values["size"])[0].into()),
         stop_loss: level("stop_loss"),
         take_profit: level("take_profit"),
         trailing_stop: level("trailing_stop"),
-        time_stop_us: values.get("time_stop").map(|text| days(text)),
+        time_stop: values.get("time_stop").map(|text| days(text)),
     };
     let require = rule("require");
     ReadyFile { name: values["name"].clone(), rules, require, ranges }
 }
 
-fn days(text: &str) -> i64 {
-    let days: i64 = text.strip_suffix('d').and_then(|n| n.parse().ok()).expect("whole days");
-    days * sim::timeframe::DAY_US
+fn days(text: &str) -> TimeStop {
+    let days: Decimal = text.strip_suffix('d').and_then(|n| n.parse().ok()).expect("days");
+    TimeStop { count: days.into(), unit_us: sim::timeframe::DAY_US }
 }
 
 /// First, last and step of `{ default = 10, range = [5, 100], step = 5 }`.

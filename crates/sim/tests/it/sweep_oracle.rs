@@ -11,7 +11,7 @@ use sim::expr::{Expr, Type};
 use sim::order::{ExitReason, RejectReason, Size, Trade};
 use sim::params::Params;
 use sim::rules::{Fill, Intrabar, Rules};
-use sim::signals::{Level, SignalRules};
+use sim::signals::{Amount, Level, SignalRules, TimeStop};
 use sim::sweep::{self, Fault, Options, Outcome, Variant};
 use sim::timeframe::Timeframe;
 
@@ -123,10 +123,10 @@ fn level(dice: &mut Dice, one_in: i64) -> Option<Level> {
     }
     Some(match dice.below(6) {
         // So far away that a position lasts for hundreds of bars.
-        0 if dice.one_in(3) => Level::Percent(Decimal::new(dice.within(120, 800), 1)),
-        0 => Level::Percent(Decimal::new(dice.within(1, 120), 1)),
-        1 => Level::Percent(Decimal::new(dice.within(1, 999_999_999), 8)),
-        2 => Level::PercentOf("sl".to_owned()),
+        0 if dice.one_in(3) => Level::Percent(Decimal::new(dice.within(120, 800), 1).into()),
+        0 => Level::Percent(Decimal::new(dice.within(1, 120), 1).into()),
+        1 => Level::Percent(Decimal::new(dice.within(1, 999_999_999), 8).into()),
+        2 => Level::Percent(Amount::Param("sl".to_owned())),
         3 => Level::Quote(parse("1.5 * atr(3)", Type::Number)),
         4 => Level::Quote(parse("(high - low) / 3", Type::Number)),
         _ => Level::Quote(parse(dice.pick(&["0.5", "1", "2.5", "sl"]), Type::Number)),
@@ -140,14 +140,17 @@ fn strategy(dice: &mut Dice) -> SignalRules {
     let (stop_loss, take_profit, trailing_stop) = (level(dice, 3), level(dice, 3), level(dice, 4));
     let by_risk = stop_loss.is_some() || trailing_stop.is_some();
     let size = match dice.below(if by_risk { 6 } else { 5 }) {
-        0 | 1 => Size::Equity(Decimal::new(dice.within(1, 10), 1)),
-        2 => Size::Equity(Decimal::ONE),
-        3 => Size::Quote(Decimal::new(dice.within(1, 12_000), 0)),
-        4 if dice.one_in(20) => Size::Quantity(Decimal::new(99_999_999_999, 0)),
-        4 => Size::Quantity(Decimal::new(dice.within(0, 40_000), 2)),
-        _ => Size::Risk(Decimal::new(dice.within(1, 10), 2)),
+        0 => Size::Equity(Amount::Param("share".to_owned())),
+        1 => Size::Equity(Decimal::new(dice.within(1, 10), 1).into()),
+        2 => Size::Equity(Decimal::ONE.into()),
+        3 => Size::Quote(Decimal::new(dice.within(1, 12_000), 0).into()),
+        4 if dice.one_in(20) => Size::Quantity(Decimal::new(99_999_999_999, 0).into()),
+        4 => Size::Quantity(Decimal::new(dice.within(1, 40_000), 2).into()),
+        _ => Size::Risk(Decimal::new(dice.within(1, 10), 2).into()),
     };
-    let time_stop_us = dice.one_in(4).then(|| dice.within(1, 300_000) * 60_000_000);
+    let fixed = Amount::Fixed(Decimal::new(dice.within(1, 300_000), 0));
+    let count = if dice.one_in(3) { Amount::Param("hold".to_owned()) } else { fixed };
+    let time_stop = dice.one_in(4).then_some(TimeStop { count, unit_us: 60_000_000 });
     SignalRules {
         long_entry,
         long_exit,
@@ -157,7 +160,7 @@ fn strategy(dice: &mut Dice) -> SignalRules {
         stop_loss,
         take_profit,
         trailing_stop,
-        time_stop_us,
+        time_stop,
     }
 }
 
@@ -189,6 +192,8 @@ fn variants(dice: &mut Dice) -> Vec<Variant> {
         params.set("q", Decimal::new(dice.within(2, 9), 0));
         params.set("level", Decimal::new(dice.within(20, 60) * 5, 1));
         params.set("sl", Decimal::new(dice.within(1, 40), 1));
+        params.set("share", Decimal::new(dice.within(1, 10), 1));
+        params.set("hold", Decimal::new(dice.within(1, 300_000), 0));
         Variant { params, rules: market(dice) }
     };
     (0..n).map(|_| one(dice)).collect()

@@ -11,7 +11,7 @@ use sim::sweep::Path;
 use sim::timeframe::Timeframe;
 use store::sweeps::{IfExists as StoreIfExists, MAX_BLOCK, NewBlock, NewSweep};
 use store::{LoadAsk, Loaded, Store, StrategyRow};
-use strategies::{Definition, LEVELS};
+use strategies::{Definition, RISKS};
 
 use super::judge::{DEFAULT, Judge};
 use super::plan::{Kept, KeptAxis, KeptSearch, Plan, Series, grid_fail};
@@ -22,6 +22,7 @@ use crate::args::sweep::{IfExists, Search, Start};
 use crate::command::lookahead;
 use crate::command::run::{self, Prepared};
 use crate::fail::Fail;
+use crate::table::counted;
 use crate::talk::{self, Bar, Unit};
 use crate::verdict;
 
@@ -143,8 +144,12 @@ async fn write_down(
     if begun.existed {
         talk::say(format!("this very sweep was begun before, as {}: going on with it", begun.id));
     } else {
-        let n = crate::table::count(plan.space.n_variants());
-        talk::say(format!("sweep {}: {n} variants in {} blocks", begun.id, blocks.len()));
+        let variants = counted(plan.space.n_variants(), "variant");
+        talk::say(format!(
+            "sweep {}: {variants} in {}",
+            begun.id,
+            counted(blocks.len() as u64, "block")
+        ));
     }
     if global.verbose > 0 {
         talk::say(format!("plan and load took {:.3} s", load.as_secs_f64()));
@@ -152,20 +157,20 @@ async fn write_down(
     go(global, store, begun.id, plan, held, &args.work, args.top).await
 }
 
-/// The strategy as it is swept, and its dimensions: parameters, then levels, then costs, each by name.
+/// The strategy as it is swept, and its dimensions: parameters with the risk rules among them by name, then costs.
 fn dimensions(args: &Start, definition: &Definition) -> Result<(Definition, Vec<KeptAxis>), Fail> {
     let is_param = |name: &str| definition.default(name).is_some();
-    let mut levels = Vec::new();
+    let mut risks = Vec::new();
     for (name, _) in &args.params {
         if is_param(name) || RULES.contains(&name.as_str()) {
             continue;
         }
-        if !LEVELS.contains(&name.as_str()) {
+        if !RISKS.contains(&name.as_str()) {
             return Err(unknown(definition, name));
         }
-        levels.push(name.as_str());
+        risks.push(name.as_str());
     }
-    let definition = definition.with_levels(&levels)?;
+    let definition = definition.with_risks(&risks)?;
     let mut axes: Vec<KeptAxis> = Vec::new();
     let given = |name: &str| -> Vec<Vec<Decimal>> {
         args.params.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect()
@@ -191,7 +196,7 @@ fn dimensions(args: &Start, definition: &Definition) -> Result<(Definition, Vec<
 
 fn unknown(definition: &Definition, name: &str) -> Fail {
     let parameters: Vec<&str> = definition.parameters.iter().map(|p| p.name.as_str()).collect();
-    let others = [&LEVELS[..], &RULES[..]].concat().join(", ");
+    let others = [&RISKS[..], &RULES[..]].concat().join(", ");
     Fail::usage(format!("`{}` has no parameter `{name}`", definition.name))
         .hint(format!("there are {}; and {others}", parameters.join(", ")))
 }

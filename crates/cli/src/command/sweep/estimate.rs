@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::work::told;
 use crate::args::Global;
 use crate::fail::{Code, Fail};
-use crate::table::count;
+use crate::table::{count, counted};
 use crate::talk;
 
 /// Bytes that a variant's two rows take with their indexes: SQLite, a server.
@@ -168,7 +168,7 @@ pub(super) fn dry_run(global: &Global, plan: &Plan) -> Result<(), Fail> {
     if more > 0 {
         talk::data(&format!("  and {} more", count(more)));
     }
-    talk::say(format!("{} variants; nothing was run", count(n)));
+    talk::say(format!("{}; nothing was run", counted(n, "variant")));
     Ok(())
 }
 

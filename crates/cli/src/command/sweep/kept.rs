@@ -12,7 +12,7 @@ use super::{judge, row, table as variants};
 use crate::args::Global;
 use crate::args::sweep::Judge as JudgeArgs;
 use crate::fail::Fail;
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::{talk, verdict, when};
 
 pub(super) async fn list(global: &Global, store: &Store, limit: u32) -> Result<(), Fail> {
@@ -69,14 +69,14 @@ pub(super) fn status(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
     let share =
         if sweep.n_variants == 0 { 0.0 } else { 100.0 * saved as f64 / sweep.n_variants as f64 };
     talk::data(&format!(
-        "sweep {} is {}: {} of {} variants saved ({share:.1} %), {} of them failed; {} of {} blocks",
+        "sweep {} is {}: {} of {} variants saved ({share:.1} %), {} of them failed; {} of {}",
         sweep.id,
         sweep.status.to_lowercase(),
         count(saved),
         count(sweep.n_variants),
         count(sweep.n_failed),
         sweep.n_blocks_done,
-        sweep.n_blocks,
+        counted(sweep.n_blocks, "block"),
     ));
     if sweep.status == "STOPPED" || sweep.status == "CANCELLED" {
         talk::say(format!("go on with: backtest sweep resume {}", sweep.id));
@@ -136,8 +136,8 @@ pub(super) async fn summary(
         n => format!(", {} failed", count(n)),
     };
     talk::say(format!(
-        "{} variants{failed}, kept as sweep {id} in `{}`; more: backtest sweep top {id}",
-        count(now.n_completed + now.n_failed),
+        "{}{failed}, kept as sweep {id} in `{}`; more: backtest sweep top {id}",
+        counted(now.n_completed + now.n_failed, "variant"),
         store.place()
     ));
     Ok(())
@@ -167,7 +167,7 @@ pub(super) async fn delete(global: &Global, store: &Store, ids: &[i64]) -> Resul
     if global.json {
         talk::json(&json!({ "deleted": ids, "variants": variants }));
     } else {
-        talk::data(&format!("deleted with {} variants", count(variants)));
+        talk::data(&format!("deleted with {}", counted(variants, "variant")));
     }
     Ok(())
 }

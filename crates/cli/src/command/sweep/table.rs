@@ -16,6 +16,7 @@ use super::stable::{self, Around};
 use super::{judge, row};
 use crate::args::Global;
 use crate::args::sweep::Top;
+use crate::command::kept::results_json;
 use crate::command::metric::{METRICS, float, metric, rule};
 use crate::fail::Fail;
 use crate::table::{count, number, signed, table};
@@ -109,13 +110,6 @@ fn print(
 }
 
 fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
-    let metrics: serde_json::Map<String, Value> = METRICS
-        .iter()
-        .map(|&name| {
-            let value = row.results.as_ref().and_then(|r| metric(r, name));
-            (name.to_owned(), json!(value.map(|v| v.to_string())))
-        })
-        .collect();
     json!({
         "id": row.id,
         "variant_idx": row.idx,
@@ -125,7 +119,7 @@ fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
         "objective": value,
         "neighbours": { "n": around.n, "mean": around.mean, "worst": around.worst },
         "has_trades": row.has_trades,
-        "results": metrics,
+        "results": row.results.as_ref().map(results_json),
     })
 }
 
