@@ -13,6 +13,7 @@ mod commands; // what a person sees of every command, on good and on bad input
 mod compared; // compare and reproduce: what differs is said, what is kept comes out again
 mod determinism; // L3: the same rows, whatever the threads, blocks and shards, on every backend
 mod faults; // servers that refuse, go away halfway or do nothing
+mod full; // a server whose disk is full
 mod gate; // backtest check: passes, fails, cannot run; the project's own baselines
 mod keeping; // `backtest db …`: what a person sees
 mod killed; // SIGKILL at any moment of import and run leaves nothing torn

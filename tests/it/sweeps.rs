@@ -34,7 +34,7 @@ fn run(url: &str, args: &[&str]) -> Output {
 }
 
 /// Runs it and returns its stdout; it has to end well.
-fn good(url: &str, args: &[&str]) -> String {
+pub(crate) fn good(url: &str, args: &[&str]) -> String {
     let output = run(url, args);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {said}");
@@ -42,7 +42,7 @@ fn good(url: &str, args: &[&str]) -> String {
 }
 
 /// Runs it and returns its exit code and stderr; it has to end badly.
-fn bad(url: &str, args: &[&str]) -> (i32, String) {
+pub(crate) fn bad(url: &str, args: &[&str]) -> (i32, String) {
     let output = run(url, args);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{args:?} ended well");
@@ -50,7 +50,7 @@ fn bad(url: &str, args: &[&str]) -> (i32, String) {
 }
 
 /// Bars of a random walk, the same each time, imported as `NAME`.
-fn import(url: &str, name: &str, minutes: usize) {
+pub(crate) fn import(url: &str, name: &str, minutes: usize) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let file = dir.path().join(format!("{name}-1m.csv"));
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
@@ -82,7 +82,7 @@ fn prepare(backend: &Backend, minutes: usize) {
 }
 
 /// Every variant as the export tells it, ids apart; and that no index stands twice.
-fn variants(url: &str, sweep: i64) -> BTreeMap<u64, String> {
+pub(crate) fn variants(url: &str, sweep: i64) -> BTreeMap<u64, String> {
     let text = good(url, &["sweep", "export", &sweep.to_string()]);
     let mut all = BTreeMap::new();
     for line in text.lines().skip(1) {
@@ -95,17 +95,17 @@ fn variants(url: &str, sweep: i64) -> BTreeMap<u64, String> {
     all
 }
 
-fn status(url: &str, sweep: i64) -> Value {
+pub(crate) fn status(url: &str, sweep: i64) -> Value {
     let text = good(url, &["sweep", "status", &sweep.to_string(), "--json"]);
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn number(value: &Value, name: &str) -> i64 {
+pub(crate) fn number(value: &Value, name: &str) -> i64 {
     value[name].as_i64().unwrap_or_else(|| panic!("{name} of {value}"))
 }
 
 /// The arguments of the sweep that most tests run, with `more` of their own.
-fn sweep_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn sweep_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     sweep_args_of(&GRID, more)
 }
 
@@ -132,7 +132,7 @@ fn kept_trades(url: &str, sweep: i64) -> Vec<(u64, usize)> {
 }
 
 /// The same sweep, undisturbed, in a database of its own.
-fn undisturbed(minutes: usize) -> Undisturbed {
+pub(crate) fn undisturbed(minutes: usize) -> Undisturbed {
     undisturbed_of(&GRID, minutes, 171 * 19)
 }
 

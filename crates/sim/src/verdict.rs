@@ -24,8 +24,26 @@ pub struct Series<'a> {
     pub high: &'a [i64],
     pub low: &'a [i64],
     pub close: &'a [i64],
-    /// In units of 1e-8; `None` when it was not read, which leaves volumes unjudged.
-    pub volume: Option<&'a Units>,
+    /// `None` when it was not read, which leaves volumes unjudged.
+    pub volume: Option<Volumes<'a>>,
+}
+
+/// Volumes in units of 1e-8, wherever they lie: a copy would be as much memory as a column.
+#[derive(Clone, Copy, Debug)]
+pub enum Volumes<'a> {
+    /// None is missing, and all fit 63 bits.
+    Plain(&'a [i64]),
+    Any(&'a Units),
+}
+
+impl Volumes<'_> {
+    /// The volume of bar `i`; `None` where it is missing.
+    fn get(self, i: usize) -> Option<i128> {
+        match self {
+            Self::Plain(units) => Some(units[i].into()),
+            Self::Any(units) => units.get(i),
+        }
+    }
 }
 
 /// What can be wrong with bars.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::error::Error;
 use crate::row::BarRow;
 use crate::tx::{Arg, Conn, Mode, Row, Tx};
-use crate::{Feed, Store, postgres, sqlite};
+use crate::{Edition, Feed, Range, Store, postgres, sqlite};
 
 /// Most characters of a symbol, as its column takes.
 pub const MAX_SYMBOL: usize = 20;
@@ -50,9 +50,16 @@ const SERIES_OF: &str = "SELECT symbol, timeframe, min(timestamp) AS first, \
 const ENDS_SQLITE: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, \
      (SELECT min(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS first, \
      (SELECT max(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2) AS last";
-/// On a server an index leads to the ends of one series, where finding all of a symbol reads every row.
-const ENDS_SERVER: &str = "SELECT $1 AS symbol, $2 AS timeframe, 0 AS bars, min(timestamp) AS first, \
-     max(timestamp) AS last FROM market_data WHERE symbol = $1 AND timeframe = $2";
+/// On a server an index leads to the ends of one series, where finding all of a symbol reads every row. The first bar of
+/// one stretch of time, the last one of another, each from ($3, $5) and to ($4, $6); NULL is an open end.
+const ENDS_SERVER: &str = "SELECT \
+     (SELECT min(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2 \
+     AND ($3::timestamptz IS NULL OR timestamp >= $3) AND ($4::timestamptz IS NULL OR timestamp < $4)) AS first, \
+     (SELECT max(timestamp) FROM market_data WHERE symbol = $1 AND timeframe = $2 \
+     AND ($5::timestamptz IS NULL OR timestamp >= $5) AND ($6::timestamptz IS NULL OR timestamp < $6)) AS last";
+/// Where the chunks of TimescaleDB begin.
+const CUTS: &str = "SELECT DISTINCT range_start AS cut FROM timescaledb_information.chunks \
+     WHERE hypertable_name = 'market_data' AND range_start IS NOT NULL ORDER BY cut";
 /// From each symbol to the next by the key, where a DISTINCT would read every bar.
 const SYMBOLS: &str = "WITH RECURSIVE names(symbol) AS (SELECT min(symbol) FROM market_data UNION ALL \
      SELECT (SELECT min(m.symbol) FROM market_data m WHERE m.symbol > names.symbol) FROM names \
@@ -197,22 +204,67 @@ pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Erro
     Ok(held)
 }
 
-/// One series, not counted.
-pub(crate) async fn ends(
-    tx: &mut Tx,
-    symbol: &str,
-    timeframe: Timeframe,
-) -> Result<Option<Held>, Error> {
-    let sql = match tx.conn {
-        Conn::Sqlite(_) => ENDS_SQLITE,
-        Conn::Postgres(_) => ENDS_SERVER,
-    };
-    match tx.row(sql, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
+/// One series of an embedded file, not counted.
+async fn ends(tx: &mut Tx, symbol: &str, timeframe: Timeframe) -> Result<Option<Held>, Error> {
+    match tx.row(ENDS_SQLITE, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
         Some(row) if row.opt_time("first")?.is_some() => {
             Ok(series(&row)?.map(|series| Held { missing: 0, ..series }))
         }
         _ => Ok(None),
     }
+}
+
+/// One series of a server, not counted. To plan a statement over hundreds of chunks takes as long as to read a month, so
+/// its ends are looked for in the first and the last chunk, then in twice as many, and so on. All stretches together are
+/// all of time, wherever the chunks are said to begin.
+pub(crate) async fn ends_on_server(
+    store: &Store,
+    tx: &mut Tx,
+    symbol: &str,
+    timeframe: Timeframe,
+) -> Result<Option<Held>, Error> {
+    let cuts = match store.edition {
+        Edition::TimescaleApache | Edition::TimescaleCommunity => {
+            let rows = tx.rows(CUTS, &[]).await?;
+            rows.iter().map(|row| row.time("cut")).collect::<Result<_, _>>()?
+        }
+        Edition::Postgres | Edition::Sqlite => Vec::new(),
+    };
+    let name = timeframe.to_string();
+    let (mut first, mut last) = (None, None);
+    for (early, late) in stretches(&cuts) {
+        let mut args = vec![Arg::text(symbol), Arg::text(&name)];
+        args.extend([early.from_us, early.to_us, late.from_us, late.to_us].map(Arg::Time));
+        let Some(row) = tx.row(ENDS_SERVER, &args).await? else { continue };
+        // What an earlier round has found lies further out.
+        first = first.or(row.opt_time("first")?);
+        last = last.or(row.opt_time("last")?);
+        if let Some((from_us, last_us)) = first.zip(last) {
+            let (symbol, to_us) = (symbol.to_owned(), last_us + timeframe.us());
+            let (bars, gaps, missing) = (0, 0, 0);
+            return Ok(Some(Held { symbol, timeframe, from_us, to_us, bars, gaps, missing }));
+        }
+    }
+    Ok(None)
+}
+
+/// Stretches of time that grow from the beginning on, and as many that grow from the end on; each are all of time, cut at
+/// some of `cuts`, which ascend.
+fn stretches(cuts: &[i64]) -> Vec<(Range, Range)> {
+    // Before the second cut lies the first chunk, before the fourth two more.
+    let ends: Vec<usize> = std::iter::successors(Some(1), |n| Some(2 * n + 1))
+        .take_while(|&n| n < cuts.len())
+        .collect();
+    let at = |n: Option<&usize>, from_behind: bool| {
+        n.map(|&n| cuts[if from_behind { cuts.len() - n } else { n }])
+    };
+    let stretch = |i: usize| {
+        let (near, far) = (i.checked_sub(1).and_then(|i| ends.get(i)), ends.get(i));
+        let early = Range { from_us: at(near, false), to_us: at(far, false) };
+        let late = Range { from_us: at(far, true), to_us: at(near, true) };
+        (early, late)
+    };
+    (0..=ends.len()).map(stretch).collect()
 }
 
 /// Every symbol that has bars, in order.
@@ -229,4 +281,31 @@ fn series(row: &Row) -> Result<Option<Held>, Error> {
     let missing = ((to_us - from_us) / timeframe.us()).unsigned_abs().saturating_sub(bars);
     let symbol = row.text("symbol")?;
     Ok(Some(Held { symbol, timeframe, from_us, to_us, bars, gaps: 0, missing }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_all_of_time_whatever_the_cuts() {
+        for n in 0..40 {
+            let cuts: Vec<i64> = (0..n).map(|i| i * i).collect();
+            let (early, late): (Vec<Range>, Vec<Range>) = stretches(&cuts).into_iter().unzip();
+            let follow = |all: &[Range]| all.windows(2).all(|two| two[0].to_us == two[1].from_us);
+            let open = |all: &[Range]| (all[0].from_us, all[all.len() - 1].to_us) == (None, None);
+            let turned: Vec<Range> = late.iter().rev().copied().collect();
+            assert!(follow(&early) && follow(&turned) && open(&early) && open(&turned), "{n}");
+            assert!(early.len() <= 7, "{n}");
+        }
+        let of = |from_us, to_us| Range { from_us, to_us };
+        // Four chunks: one, then the other three.
+        assert_eq!(
+            stretches(&[10, 20, 30, 40])[..2],
+            [
+                (of(None, Some(20)), of(Some(40), None)),
+                (of(Some(20), Some(40)), of(Some(20), Some(40)))
+            ]
+        );
+    }
 }

@@ -244,7 +244,7 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
         "42P01" | "42703" => "bring the tables up to date with `backtest migrate`",
         "40001" | "40P01" | "55P03" => "another program holds these rows; try again",
         "21000" => "one time stands twice in what was given",
-        "53100" => "the server's disk is full",
+        "53100" => "the server's disk is full: make room on it, then run the same command again",
         "25006" => "this server only reads, as a standby does: write to another server",
         "57014" => "the server cut it short: raise statement_timeout of this role or database",
         "57P01" | "57P02" | "57P03" => {

@@ -116,7 +116,7 @@ pub(crate) async fn load(
     let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
     let second = halves::second(store, &mut tx).await?;
     let ahead = parts::ahead(store, &mut tx, ask).await?;
-    let Some(plan) = choose(&mut tx, ask).await? else {
+    let Some(plan) = choose(store, &mut tx, ask).await? else {
         return Err(no_bars(&mut tx, ask).await?);
     };
     let read_from_us = warmup_start(&mut tx, ask, &plan).await?;
@@ -160,9 +160,9 @@ pub(crate) async fn load(
 
 /// The series to read, if there is one. A server is asked for the very timeframe first, and for the others only where
 /// that does not cover the range: to find them all is to read every row.
-async fn choose(tx: &mut Tx, ask: &LoadAsk) -> Result<Option<Plan>, Error> {
+async fn choose(store: &Store, tx: &mut Tx, ask: &LoadAsk) -> Result<Option<Plan>, Error> {
     if let Conn::Postgres(_) = tx.conn {
-        let own = bars::ends(tx, &ask.symbol, ask.timeframe).await?;
+        let own = bars::ends_on_server(store, tx, &ask.symbol, ask.timeframe).await?;
         if let Some(plan) = plan(own.as_slice(), ask).filter(|plan| plan.covers) {
             return Ok(Some(plan));
         }

@@ -9,7 +9,7 @@ pub(crate) mod value;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, Postgres};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row, Transaction};
 
 use crate::error::Error;
 use crate::row::BarRow;
@@ -19,6 +19,8 @@ use copy::patient;
 
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may take to answer when it is given back.
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a statement waits for a lock.
 const LOCK_LIMIT: &str = "60s";
 /// Connections of one program.
@@ -52,8 +54,19 @@ pub(crate) async fn open(
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_LIMIT)
+        .after_release(|conn, _| Box::pin(async { Ok(is_in_step(conn).await) }))
         .connect_lazy_with(options);
     Ok((pool, edition))
+}
+
+/// Whether a connection that is given back answers what it is asked, and does so soon; else it is closed. One that was
+/// left amid a COPY still has to be sent the rest, after which it would take an old answer for that to a new question.
+async fn is_in_step(conn: &mut PgConnection) -> bool {
+    let asked = sqlx::raw_sql("SELECT 'in step'").fetch_one(conn);
+    let answer = tokio::time::timeout(RELEASE_LIMIT, asked).await;
+    answer.is_ok_and(|row| {
+        row.is_ok_and(|row| row.try_get::<&str, _>(0).is_ok_and(|text| text == "in step"))
+    })
 }
 
 pub(crate) fn with_settings(options: PgConnectOptions) -> PgConnectOptions {

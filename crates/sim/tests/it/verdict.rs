@@ -3,7 +3,7 @@
 
 use sim::timeframe::Timeframe;
 use sim::units::Units;
-use sim::verdict::{Finding, Kind, MAX_WORST, Place, Series, Verdict, judge};
+use sim::verdict::{Finding, Kind, MAX_WORST, Place, Series, Verdict, Volumes, judge};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -69,7 +69,7 @@ impl Bars {
             high: &self.high,
             low: &self.low,
             close: &self.close,
-            volume: volume.as_ref(),
+            volume: volume.as_ref().map(Volumes::Any),
         })
     }
 

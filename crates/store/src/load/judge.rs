@@ -3,7 +3,7 @@
 
 use sim::bars::Column;
 use sim::timeframe::Timeframe;
-use sim::verdict::{self, Series, Verdict};
+use sim::verdict::{self, Series, Verdict, Volumes};
 
 use super::{Range, bad_cell, halves, open_series};
 use crate::Store;
@@ -26,7 +26,9 @@ pub(super) fn of(
         source.prices(column)?.map_err(|bad| bad_cell(place, symbol, timeframe, source, bad))
     };
     let has_volume = source.columns().contains(&Column::Volume);
-    let volume = has_volume.then(|| source.units(Column::Volume)).transpose()?;
+    let plain = if has_volume { source.prices(Column::Volume)?.ok() } else { None };
+    let copied =
+        (has_volume && plain.is_none()).then(|| source.units(Column::Volume)).transpose()?;
     Ok(verdict::judge(&Series {
         timeframe,
         time_us: source.time_us()?,
@@ -34,7 +36,7 @@ pub(super) fn of(
         high: prices(Column::High)?,
         low: prices(Column::Low)?,
         close: prices(Column::Close)?,
-        volume: volume.as_ref(),
+        volume: plain.map(Volumes::Plain).or(copied.as_ref().map(Volumes::Any)),
     }))
 }
 
@@ -60,7 +62,7 @@ pub(crate) async fn judge(
             high: &high,
             low: &low,
             close: &close,
-            volume: volume.as_ref(),
+            volume: volume.as_ref().map(Volumes::Any),
         })
     });
     judged.await.or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

@@ -24,16 +24,13 @@ use crate::tx::{Conn, Mode, Tx};
 
 /// Bars of a range from which on its months are kept: asking about a few costs as much as reading them.
 const WORTH_KEEPING: i64 = 20_000;
-/// Rows of a part that is not a month.
-const PART_ROWS: u64 = 50_000;
+/// Rows of a part that is not a month. Parts lie in memory beside the columns that they become, some for each connection.
+const PART_ROWS: u64 = 20_000;
 /// Most connections that one load reads by anywhere.
 const CONNECTIONS: usize = 4;
-/// Length of a range from which on more connections are begun before the rows are counted, microseconds: that of
-/// [`WORTH_KEEPING`] minutes.
+/// Length of a range from which on more connections are begun before it is known how many bars it has, microseconds:
+/// that of [`WORTH_KEEPING`] minutes.
 const LONG_US: i64 = WORTH_KEEPING * 60_000_000;
-/// How long to wait for more connections before going on with those there are.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(2);
-
 /// What every reader of one load knows.
 struct Work {
     scan: Scan,
@@ -88,7 +85,8 @@ pub(super) async fn read(
         }
     };
     let literals = out::literals(&mut tx, &scan).await?;
-    let readers = readers(store, tx, ahead, connections().min(parts.len())).await?;
+    let more = connections().min(parts.len()).saturating_sub(1);
+    let coming = if ahead.coming.is_empty() { connect(store, &mut tx, more).await? } else { ahead };
     let (columns, n_parts) = (scan.columns.len(), parts.len());
     let (from_us, to_us) = (scan.from_us, scan.to_us);
     let (server, next) = (store.server.clone(), AtomicUsize::new(0));
@@ -98,13 +96,14 @@ pub(super) async fn read(
     let (sender, receiver) = mpsc::channel(1);
     // Dropped, it ends those that are still reading.
     let mut tasks = JoinSet::new();
-    for tx in readers {
-        tasks.spawn(reader(tx, work.clone(), sender.clone()));
+    for coming in coming.coming.into_iter().take(more) {
+        tasks.spawn(later(coming, work.clone(), sender.clone()));
     }
-    drop(sender);
+    tasks.spawn(reader(tx, work, sender));
     let all = Block::with_room(columns, places);
     progress.begin("loading bars", Some(places.unsigned_abs()));
-    let collected = collect(receiver, all, (from_us, to_us), cache.as_deref(), progress).await;
+    let collected =
+        collect(receiver, n_parts, all, (from_us, to_us), cache.as_deref(), progress).await;
     progress.end();
     let (all, got) = collected?;
     if got != n_parts {
@@ -140,13 +139,12 @@ fn connections() -> usize {
 }
 
 /// More transactions that see what one sees, on their way while that one is asked other things.
+#[derive(Default)]
 pub(super) struct Ahead {
     coming: Vec<JoinHandle<Option<Tx>>>,
-    until: Instant,
 }
 
-/// Begins to connect where `ask` may mean many bars: a new connection has to learn the table first, and of one in
-/// hundreds of chunks that takes as long as to read a month.
+/// Begins to connect where `ask` may mean many bars.
 pub(super) async fn ahead(store: &Store, tx: &mut Tx, ask: &LoadAsk) -> Result<Ahead, Error> {
     let length = ask.from_us.zip(ask.to_us).map(|(from_us, to_us)| to_us.saturating_sub(from_us));
     let is_long = length.is_none_or(|us| us >= LONG_US);
@@ -155,7 +153,7 @@ pub(super) async fn ahead(store: &Store, tx: &mut Tx, ask: &LoadAsk) -> Result<A
 
 /// Begins to make `n` more transactions that see what `tx` sees.
 async fn connect(store: &Store, tx: &mut Tx, n: usize) -> Result<Ahead, Error> {
-    let mut ahead = Ahead { coming: Vec::new(), until: Instant::now() + CONNECTION_LIMIT };
+    let mut ahead = Ahead::default();
     let Conn::Postgres(_) = tx.conn else { return Ok(ahead) };
     if n == 0 {
         return Ok(ahead);
@@ -172,37 +170,25 @@ async fn connect(store: &Store, tx: &mut Tx, n: usize) -> Result<Ahead, Error> {
     Ok(ahead)
 }
 
-/// A transaction that sees `snapshot` and knows the table; `None` where the server gives none.
+/// A transaction that sees `snapshot`; `None` where the server gives none, or nobody is left who sees it.
 async fn another(store: Store, what: &'static str, snapshot: String) -> Option<Tx> {
     let mut tx = store.begin_tx(Mode::Read, what).await.ok()?;
     let Conn::Postgres(conn) = &mut tx.conn else { return None };
-    // Only planned, which reads what there is to know of the table and its chunks.
-    let sql = format!("SET TRANSACTION SNAPSHOT '{snapshot}'; EXPLAIN SELECT FROM market_data");
+    let sql = format!("SET TRANSACTION SNAPSHOT '{snapshot}'");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **conn).await.ok()?;
     Some(tx)
 }
 
-/// `tx` and up to `wanted` - 1 more transactions that see what it sees. Fewer where the server has no more connections
-/// to give: that is slower and nothing else.
-async fn readers(
-    store: &Store,
-    mut tx: Tx,
-    mut ahead: Ahead,
-    wanted: usize,
-) -> Result<Vec<Tx>, Error> {
-    if ahead.coming.is_empty() && wanted > 1 {
-        ahead = connect(store, &mut tx, wanted - 1).await?;
+/// Joins the readers as soon as it has a connection. Where the server has none to give, or is slow to, the others read
+/// all: that is slower and nothing else.
+async fn later(
+    coming: JoinHandle<Option<Tx>>,
+    work: Arc<Work>,
+    sender: Sender<Result<Done, Error>>,
+) {
+    if let Ok(Some(tx)) = coming.await {
+        reader(tx, work, sender).await;
     }
-    let mut readers = vec![tx];
-    for coming in ahead.coming {
-        let left = ahead.until.saturating_duration_since(Instant::now());
-        if readers.len() < wanted
-            && let Ok(Ok(Some(tx))) = tokio::time::timeout(left, coming).await
-        {
-            readers.push(tx);
-        }
-    }
-    Ok(readers)
 }
 
 /// Reads one part after the other until none is left or nobody listens.
@@ -218,9 +204,10 @@ async fn reader(mut tx: Tx, work: Arc<Work>, sender: Sender<Result<Done, Error>>
     }
 }
 
-/// Puts the parts together in their order, and says how many there were.
+/// Puts `n` parts together in their order, and says how many there were.
 async fn collect(
     mut done: Receiver<Result<Done, Error>>,
+    n: usize,
     rows: Block,
     (from_us, to_us): (i64, i64),
     cache: Option<&Cache>,
@@ -229,7 +216,10 @@ async fn collect(
     let mut all = Read { rows, ..Read::default() };
     let mut waiting = BTreeMap::new();
     let (mut next, mut kept, mut noted) = (0, false, false);
-    while let Some(part) = done.recv().await {
+    // Not until nobody is left who might send: one may still be waiting for its connection.
+    while next < n
+        && let Some(part) = done.recv().await
+    {
         let part = part?;
         progress.advance(part.rows.rows() as u64);
         all.asking += part.asking;

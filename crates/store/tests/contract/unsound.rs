@@ -6,11 +6,11 @@ use std::error::Error;
 
 use sim::bars::Column;
 use sqlx::{Connection, PgConnection};
-use store::progress::Silent;
+use store::progress::{Progress, Silent};
 use store::{Edition, LoadAsk, Store};
 
 use crate::bars::{bar, tf, write};
-use crate::places::on_every_empty;
+use crate::places::{on_every_backend, on_every_empty};
 
 const MINUTE: i64 = 60_000_000;
 /// 2024-01-01
@@ -75,9 +75,7 @@ fn a_value_that_no_bar_has_is_refused_with_its_place() {
             let sql = sqlx::AssertSqlSafe(format!("{change} {AT}"));
             match sqlx::raw_sql(sql).execute(&mut conn).await {
                 Ok(_) => {
-                    // A load that ends amid its rows leaves a connection that is of no more use.
-                    let alone = Store::open(&place.url).await.unwrap();
-                    let said = whole(&alone.load(&ask, &Silent).await.map(drop).unwrap_err());
+                    let said = whole(&store.load(&ask, &Silent).await.map(drop).unwrap_err());
                     for part in says {
                         assert!(said.contains(part), "{change}: {said}");
                     }
@@ -86,5 +84,43 @@ fn a_value_that_no_bar_has_is_refused_with_its_place() {
             }
         }
         store.close().await;
+    });
+}
+
+/// Says when the first rows have come.
+#[derive(Default)]
+struct FirstRows(tokio::sync::Notify);
+
+impl Progress for FirstRows {
+    fn begin(&self, _what: &str, _total: Option<u64>) {}
+    fn advance(&self, _units: u64) {
+        self.0.notify_one();
+    }
+    fn end(&self) {}
+}
+
+/// More often than a program has connections, by a value amid the rows and by somebody who waits no longer: what a
+/// connection was still being sent may not be taken for the answer to the next question.
+#[test]
+fn a_load_that_ends_amid_its_rows_leaves_no_connection_that_is_out_of_step() {
+    on_every_backend(async |store: Store, edition| {
+        if edition == Edition::Sqlite {
+            return;
+        }
+        let rows: Vec<_> = (0..41_000).map(|i| bar(START + i * MINUTE, 100)).collect();
+        write(&store, "X", "1m", &rows).await;
+        let (symbol, timeframe) = ("X".to_owned(), tf("1m"));
+        let columns = BTreeSet::new();
+        let ask =
+            LoadAsk { symbol, timeframe, from_us: None, to_us: None, warmup_bars: 0, columns };
+        let whole = store.load(&ask, &Silent).await.unwrap().fingerprint;
+        for _ in 0..9 {
+            let first = FirstRows::default();
+            tokio::select! {
+                done = store.load(&ask, &first) => drop(done.unwrap()),
+                () = first.0.notified() => {}
+            }
+            assert_eq!(store.load(&ask, &Silent).await.unwrap().fingerprint, whole);
+        }
     });
 }
