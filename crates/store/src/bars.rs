@@ -199,13 +199,29 @@ pub(crate) async fn ends_of(tx: &mut Tx, symbol: &str) -> Result<Vec<Held>, Erro
     }
     let mut held = Vec::new();
     for timeframe in Timeframe::all() {
-        held.extend(ends(tx, symbol, timeframe).await?);
+        held.extend(ends_in_file(tx, symbol, timeframe).await?);
     }
     Ok(held)
 }
 
-/// One series of an embedded file, not counted.
-async fn ends(tx: &mut Tx, symbol: &str, timeframe: Timeframe) -> Result<Option<Held>, Error> {
+/// One series, not counted.
+pub(crate) async fn ends(
+    store: &Store,
+    tx: &mut Tx,
+    symbol: &str,
+    timeframe: Timeframe,
+) -> Result<Option<Held>, Error> {
+    match tx.conn {
+        Conn::Sqlite(_) => ends_in_file(tx, symbol, timeframe).await,
+        Conn::Postgres(_) => ends_on_server(store, tx, symbol, timeframe).await,
+    }
+}
+
+async fn ends_in_file(
+    tx: &mut Tx,
+    symbol: &str,
+    timeframe: Timeframe,
+) -> Result<Option<Held>, Error> {
     match tx.row(ENDS_SQLITE, &[Arg::text(symbol), Arg::text(&timeframe.to_string())]).await? {
         Some(row) if row.opt_time("first")?.is_some() => {
             Ok(series(&row)?.map(|series| Held { missing: 0, ..series }))
@@ -214,10 +230,10 @@ async fn ends(tx: &mut Tx, symbol: &str, timeframe: Timeframe) -> Result<Option<
     }
 }
 
-/// One series of a server, not counted. To plan a statement over hundreds of chunks takes as long as to read a month, so
-/// its ends are looked for in the first and the last chunk, then in twice as many, and so on. All stretches together are
-/// all of time, wherever the chunks are said to begin.
-pub(crate) async fn ends_on_server(
+/// To plan a statement over hundreds of chunks takes as long as to read a month, so the ends are looked for in the first
+/// and the last chunk, then in twice as many, and so on. All stretches together are all of time, wherever the chunks are
+/// said to begin.
+async fn ends_on_server(
     store: &Store,
     tx: &mut Tx,
     symbol: &str,

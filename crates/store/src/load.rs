@@ -162,7 +162,7 @@ pub(crate) async fn load(
 /// that does not cover the range: to find them all is to read every row.
 async fn choose(store: &Store, tx: &mut Tx, ask: &LoadAsk) -> Result<Option<Plan>, Error> {
     if let Conn::Postgres(_) = tx.conn {
-        let own = bars::ends_on_server(store, tx, &ask.symbol, ask.timeframe).await?;
+        let own = bars::ends(store, tx, &ask.symbol, ask.timeframe).await?;
         if let Some(plan) = plan(own.as_slice(), ask).filter(|plan| plan.covers) {
             return Ok(Some(plan));
         }
@@ -344,8 +344,7 @@ async fn open_series(
     columns: Vec<Column>,
 ) -> Result<(Tx, Scan), Error> {
     let mut tx = store.begin_tx(Mode::Read, "reading bars").await?;
-    let series = bars::ends_of(&mut tx, symbol).await?;
-    let Some(held) = series.iter().find(|held| held.timeframe == timeframe) else {
+    let Some(held) = bars::ends(store, &mut tx, symbol, timeframe).await? else {
         let ask = LoadAsk {
             symbol: symbol.to_owned(),
             timeframe,

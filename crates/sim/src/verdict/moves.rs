@@ -24,6 +24,12 @@ fn moved(a: i64, b: i64) -> f64 {
     if low <= 0 { 0.0 } else { high as f64 / low as f64 - 1.0 }
 }
 
+/// Whether `high` is surely less than `least` from `low`, told without a division: it is true of nearly every bar. Where
+/// rounding might decide, it is not sure.
+fn is_near(low: i64, high: i64, least: f64) -> bool {
+    low > 0 && (high as f64) < low as f64 * (1.0 + least) * (1.0 - 1e-9)
+}
+
 /// The median of the moves from close to close that are not 0.
 pub(super) fn usual(s: &Series<'_>) -> Option<f64> {
     let following = (1..s.len()).filter(|&i| s.follows(i));
@@ -83,6 +89,10 @@ struct Jump {
 /// What jumps at bar `i` by at least `least`.
 fn jump(s: &Series<'_>, i: usize, least: f64) -> Option<Jump> {
     let (before, close) = (s.close[i - 1], s.close[i]);
+    let (low, high) = (before.min(close).min(s.low[i]), before.max(close).max(s.high[i]));
+    if is_near(low, high, least) {
+        return None;
+    }
     let size = moved(before, close);
     if size >= least {
         let near = |&j: &usize| moved(before, s.close[j]) < size / 2.0;
@@ -101,7 +111,11 @@ fn jump(s: &Series<'_>, i: usize, least: f64) -> Option<Jump> {
 pub(super) fn splits(s: &Series<'_>, usual: f64) -> Found {
     let mut found = Found::default();
     for i in 1..s.len() {
-        let size = moved(s.close[i - 1], s.open[i]);
+        let (before, open) = (s.close[i - 1], s.open[i]);
+        if is_near(before.min(open), before.max(open), FACTOR * usual) {
+            continue;
+        }
+        let size = moved(before, open);
         if size < FACTOR * usual {
             continue;
         }

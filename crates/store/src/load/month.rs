@@ -37,12 +37,17 @@ pub(super) fn all(from_us: i64, to_us: i64) -> Vec<Month> {
     months
 }
 
-/// [from, to) in `n` parts of about the same length, each a multiple of `step`.
+/// [from, to) in up to `n` parts of about the same length, cut at multiples of `step` only.
 pub(super) fn equal(from_us: i64, to_us: i64, n: u64, step: i64) -> Vec<Month> {
     let n = i64::try_from(n).unwrap_or(i64::MAX).max(1);
-    let length = ((to_us - from_us) / n / step + 1) * step;
-    let starts = (0..n).map(|i| from_us + i * length).filter(|&us| us < to_us);
-    let part = |from_us| Month { from_us, to_us: to_us.min(from_us + length), name: String::new() };
+    let base_us = from_us.div_euclid(step) * step;
+    let length = ((to_us - base_us) / n / step + 1) * step;
+    let starts = (0..n).map(|i| base_us + i * length).filter(|&us| us < to_us);
+    let part = |start_us: i64| Month {
+        from_us: from_us.max(start_us),
+        to_us: to_us.min(start_us + length),
+        name: String::new(),
+    };
     starts.map(part).collect()
 }
 
@@ -137,12 +142,21 @@ mod tests {
 
     #[test]
     fn equal_parts_cover_the_range() {
-        for (length, n, step) in
-            [(1, 1, 60), (7 * DAY, 3, 60_000_000), (DAY, 1_000, DAY), (59, 7, 60)]
-        {
-            let parts = equal(START, START + length, n, step);
-            assert_eq!((parts[0].from_us, parts.last().unwrap().to_us), (START, START + length));
-            assert!(parts.windows(2).all(|two| two[0].to_us == two[1].from_us));
+        for (late, length, n, step) in [
+            (0, 1, 1, 60),
+            (0, 7 * DAY, 3, 60_000_000),
+            (0, DAY, 1_000, DAY),
+            (0, 59, 7, 60),
+            (8_000, 9 * DAY, 4, DAY),
+            (DAY - 1, 2, 2, DAY),
+        ] {
+            let from_us = START + late;
+            let parts = equal(from_us, from_us + length, n, step);
+            let ends = (parts[0].from_us, parts.last().unwrap().to_us);
+            assert_eq!(ends, (from_us, from_us + length));
+            let cuts = parts.windows(2).map(|two| (two[0].to_us, two[1].from_us));
+            assert!(cuts.clone().all(|(end, next)| end == next && end % step == 0));
+            assert!(parts.iter().all(|part| part.from_us < part.to_us));
             assert!(parts.len() as u64 <= n);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sim::timeframe::Timeframe;
+use sim::timeframe::{DAY_US, Timeframe};
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinHandle, JoinSet};
@@ -81,7 +81,9 @@ pub(super) async fn read(
     let parts = match cache {
         Some(_) => whole,
         None => {
-            month::equal(scan.from_us, scan.to_us, places.unsigned_abs().div_ceil(PART_ROWS), step)
+            // At midnight, as chunks are: one that two parts share would be opened and, compressed, unpacked twice.
+            let (n, days) = (places.unsigned_abs().div_ceil(PART_ROWS), step.max(DAY_US));
+            month::equal(scan.from_us, scan.to_us, n, days)
         }
     };
     let literals = out::literals(&mut tx, &scan).await?;
@@ -249,7 +251,10 @@ impl Work {
     async fn part(&self, tx: &mut Tx, part: usize, month: &Month) -> Result<Done, Error> {
         let mut done = Done { part, ..Done::default() };
         let Some(cache) = &self.cache else {
-            done.rows = self.read(tx, month, PART_ROWS).await?;
+            let places = (month.to_us - month.from_us) / self.timeframe.us();
+            // Of seconds a day is four parts and more.
+            let rows = places.unsigned_abs().min(5 * PART_ROWS);
+            done.rows = self.read(tx, month, rows).await?;
             return Ok(done);
         };
         let begun = Instant::now();

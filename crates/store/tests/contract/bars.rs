@@ -302,3 +302,36 @@ fn a_load_beside_a_writer_sees_one_state() {
         tokio::join!(writing, loading);
     });
 }
+
+/// Many chunks on TimescaleDB, where ends are looked for from the outside inwards: other series begin sooner and end later.
+#[test]
+fn both_ends_of_a_series_are_found_wherever_others_have_theirs() {
+    on_every_backend(async |store, _| {
+        const DAYS: i64 = 25;
+        let on = |day: i64| bar(START + day * DAY + 8 * HOUR, 100);
+        let series: [(&str, Vec<i64>); 6] = [
+            ("ALL", (0..DAYS).collect()),
+            ("FIRST", vec![0]),
+            ("LAST", vec![DAYS - 1]),
+            ("SECOND", vec![1, DAYS - 2]),
+            ("AMID", vec![11, 13]),
+            ("ONE", vec![12]),
+        ];
+        for (symbol, days) in &series {
+            let rows: Vec<BarRow> = days.iter().map(|&day| on(day)).collect();
+            write(&store, symbol, "1h", &rows).await;
+            // Of another timeframe and all of time: not what is asked for.
+            write(&store, symbol, "2h", &(-2..DAYS + 2).map(on).collect::<Vec<_>>()).await;
+        }
+        for (symbol, days) in &series {
+            let loaded =
+                load(&store, &LoadAsk { symbol: (*symbol).to_owned(), ..ask("1h", None, None, 0) })
+                    .await;
+            let times: Vec<i64> = days.iter().map(|&day| on(day).time_us).collect();
+            assert_eq!(loaded.bars.time_us(), times, "{symbol} in {}", store.place());
+            assert_eq!(stored(&store, symbol, "1h", Range::default()).await.len(), days.len());
+        }
+        let none = LoadAsk { symbol: "NONE".to_owned(), ..ask("1h", None, None, 0) };
+        assert!(matches!(store.load(&none, &Silent).await, Err(Error::NoBars(_))));
+    });
+}
