@@ -73,9 +73,9 @@ impl<'v> Ready<'v> {
         }
     }
 
-    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance> {
+    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance<'_>> {
         Some(match self.signals.levels[level].as_ref()? {
-            signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
+            signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(fraction)),
             signals::Gap::Quote(_) => {
                 let series = self.varying(level)?;
                 Distance::Varying(Formula::new(series, columns))
@@ -180,7 +180,7 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {
-        let walked = walker.finish(work.tape).map_or_else(|| reference(work.tape, ready), Ok);
+        let walked = walker.finish().map_or_else(|| reference(work.tape, ready), Ok);
         (work.sink)(ready.index, walked.map_err(Fault::Run));
     }
 }

@@ -68,30 +68,32 @@ impl Flags {
     #[inline(always)]
     pub(super) fn next(&self, holding: Holding, from: usize) -> Option<usize> {
         let Events { words, filled } = &self.events[holding as usize];
-        let at = from - self.from;
+        let at = self.at(from);
         let word = at / WORD % WORDS;
+        let ahead = u64::MAX << (at % WORD);
         // This word and those behind it are looked at as one: whether it holds the bit is anyone's guess.
-        let here = words[word] & (u64::MAX << (at % WORD));
+        let here = words[word] & ahead;
         let behind = filled & (u64::MAX - 1) << word;
         let candidates = behind | u64::from(here != 0) << word;
         if candidates == 0 {
             return None;
         }
         let found = candidates.trailing_zeros() as usize % WORDS;
-        let bits = if found == word { here } else { words[found] };
-        Some(self.from + found * WORD + bits.trailing_zeros() as usize)
+        let bits = words[found] & if found == word { ahead } else { u64::MAX };
+        let bit = found * WORD + bits.trailing_zeros() as usize;
+        Some(self.from.wrapping_add(bit))
     }
 
     /// Whether the entry at `bar`, one to one side, is short.
     #[inline(always)]
     pub(super) fn is_short(&self, bar: usize) -> bool {
-        bit(&self.shorts, bar - self.from)
+        bit(&self.shorts, self.at(bar))
     }
 
     /// Whether the entry of a side acts at `bar`, at which the other side is held.
     #[inline(always)]
     pub(super) fn enters(&self, long: bool, bar: usize) -> bool {
-        let at = bar - self.from;
+        let at = self.at(bar);
         self.two_sided
             && bit(&self.events[Holding::Nothing as usize].words, at)
             && bit(&self.shorts, at) != long
@@ -100,7 +102,13 @@ impl Flags {
     /// Whether the exit rule of the side held fires at `bar`.
     #[inline(always)]
     pub(super) fn exits(&self, long: bool, bar: usize) -> bool {
-        bit(&self.exits[usize::from(!long)], bar - self.from)
+        bit(&self.exits[usize::from(!long)], self.at(bar))
+    }
+
+    /// The place of a bar of this stretch.
+    #[inline(always)]
+    fn at(&self, bar: usize) -> usize {
+        bar.wrapping_sub(self.from)
     }
 
     /// Bars of this stretch at which both entries fire.

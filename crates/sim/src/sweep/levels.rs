@@ -27,12 +27,12 @@ pub(super) struct Touch {
 
 /// Levels of the open position. All but `long` and `trailing` are mirrored for shorts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guard {
+pub(super) struct Guard<'a> {
     long: bool,
     stop_loss: i64,
     liquidation: i64,
     target: i64,
-    trailing: Option<Gap>,
+    trailing: Option<Gap<'a>>,
     /// Best price since the entry.
     extreme: i64,
     /// The stop that acts now and the reason it names.
@@ -48,7 +48,7 @@ pub(super) struct Levels {
     pub(super) first_trail: Option<i64>,
 }
 
-impl Guard {
+impl<'a> Guard<'a> {
     /// In line, so that it is made where it is kept and not copied there.
     #[inline(always)]
     pub(super) fn new(
@@ -56,7 +56,7 @@ impl Guard {
         entry: i64,
         levels: Levels,
         liquidation: Option<i64>,
-        trailing: Option<Gap>,
+        trailing: Option<Gap<'a>>,
     ) -> Self {
         let stop = |level: Option<i64>| level.map_or(-NEVER, |level| mirrored(long, level));
         let mut guard = Self {
@@ -69,7 +69,7 @@ impl Guard {
             stop: -NEVER,
             reason: ExitReason::StopLoss,
         };
-        guard.choose(guard.trail_level(guard.extreme));
+        guard.choose(stop(levels.first_trail));
         guard
     }
 
@@ -131,8 +131,15 @@ impl Guard {
         let (best, worst) =
             if self.long { (high, low) } else { (low.wrapping_neg(), high.wrapping_neg()) };
         let clear = (worst > self.stop) & (best < self.target);
-        let Some(level) = self.raised(best) else { return clear };
-        clear && worst > level
+        if !self.trails() || best <= self.extreme {
+            return clear;
+        }
+        if self.long {
+            // The stop below a price rises no faster than it does, but for the rounding of each level.
+            let most = best.wrapping_sub(self.extreme).wrapping_add(2);
+            return clear & (worst.wrapping_sub(most) > self.stop);
+        }
+        clear && self.raised(best).is_none_or(|level| worst > level)
     }
 
     pub(super) fn trails(&self) -> bool {

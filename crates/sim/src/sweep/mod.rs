@@ -8,6 +8,7 @@ mod columns;
 mod flags;
 mod formula;
 mod levels;
+mod marks;
 mod money;
 mod pyramid;
 mod round;

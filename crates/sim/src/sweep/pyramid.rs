@@ -88,9 +88,10 @@ impl<'a> Spans<'a> {
     pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
         let (first, last) = self.blocks(from, to);
         // Two runs that overlap cover every length.
-        let level = (last - first + 1).ilog2() as usize % LEVELS;
+        let behind = last.wrapping_add(1);
+        let level = ((behind.wrapping_sub(first) | 1).ilog2() as usize).min(LEVELS - 1);
         let row = &self.levels[level];
-        let (a, b) = (row[first % BLOCKS], row[(last + 1 - (1 << level)) % BLOCKS]);
+        let (a, b) = (row[first % BLOCKS], row[behind.wrapping_sub(1 << level) % BLOCKS]);
         (a[0].min(b[0]), a[1].min(b[1]).wrapping_neg())
     }
 
@@ -157,7 +158,8 @@ impl<'a> Spans<'a> {
     /// The first and the last block that `[from, to)` touches.
     #[inline(always)]
     fn blocks(&self, from: usize, to: usize) -> (usize, usize) {
-        ((from - self.from) / BLOCK, (to - 1 - self.from) / BLOCK)
+        let block = |bar: usize| bar.wrapping_sub(self.from) / BLOCK;
+        (block(from), block(to.wrapping_sub(1)))
     }
 }
 
