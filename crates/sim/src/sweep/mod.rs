@@ -13,6 +13,7 @@ mod money;
 mod pyramid;
 mod round;
 mod rules;
+mod shares;
 mod tape;
 mod walk;
 
