@@ -11,8 +11,9 @@ const SIDE: usize = 8;
 /// Times as many may wait.
 const SIDES: usize = 8;
 
-/// Closed trades, money in units of 1e-8, in order of their exits.
+/// Closed trades, money in units of 1e-8, in order of their exits; from where a line of the cache begins.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Waiting {
     n: usize,
     pnl: [[i64; SIDE]; SIDES],

@@ -136,12 +136,14 @@ impl<'a> Books<'a> {
         let fees = held.lot.fee.wrapping_add(closing.lot.fee);
         let gained = closing.lot.notional.wrapping_sub(held.lot.notional);
         let pnl = held.way.signed(gained).wrapping_sub(fees);
-        let held_us = self.tape.time_us(closing.bar).wrapping_sub(self.tape.time_us(held.bar));
+        let held_us = self.tape.lasted_us(held.bar, closing.bar);
         if !waiting.push(pnl, held.lot.quantity, held.price, held_us) {
             self.count(waiting);
         }
         if self.trades.is_some() {
-            self.list_closed(held, closing, pnl);
+            // In parts, so that nobody needs to write it down as a whole.
+            let Closing { bar, price, reason, lot } = *closing;
+            self.list_closed(held, bar, price, reason, lot.fee, pnl);
         }
         Some(())
     }
@@ -162,15 +164,18 @@ impl<'a> Books<'a> {
     }
 
     #[cold]
-    fn list_closed(&mut self, held: &Held, closing: &Closing, pnl: i64) {
-        let exit = Exit {
-            price: exact::decimal(closing.price.into()),
-            bar_idx: closing.bar,
-            time_us: self.tape.time_us(closing.bar),
-            reason: closing.reason,
-            pnl: exact::decimal(pnl.into()),
-        };
-        self.list(held, closing.lot.fee, Some(exit));
+    fn list_closed(
+        &mut self,
+        held: &Held,
+        bar_idx: usize,
+        price: i64,
+        reason: ExitReason,
+        fee: i64,
+        pnl: i64,
+    ) {
+        let [price, pnl] = [price, pnl].map(|units| exact::decimal(units.into()));
+        let time_us = self.tape.time_us(bar_idx);
+        self.list(held, fee, Some(Exit { price, bar_idx, time_us, reason, pnl }));
     }
 
     fn list(&mut self, held: &Held, exit_fee: i64, exit: Option<Exit>) {

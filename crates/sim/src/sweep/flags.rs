@@ -17,10 +17,15 @@ pub(super) enum Holding {
     Short,
 }
 
-/// Bars of a stretch, one bit each.
+/// Bars of a stretch, one bit each, from where a line of the cache begins: stores over two lines take twice.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Words([u64; WORDS]);
+
+/// Bars at which something happens.
 #[derive(Clone, Copy, Debug)]
 struct Events {
-    words: [u64; WORDS],
+    words: Words,
     /// The words that are not 0.
     filled: u64,
 }
@@ -33,9 +38,9 @@ pub(super) struct Flags {
     /// Where each of [`Holding`] acts: at an entry when flat; at the own exit or the opposite entry when not.
     events: [Events; 3],
     /// Bars of an entry to the short side that acts.
-    shorts: [u64; WORDS],
+    shorts: Words,
     /// Bars of the exit rules, long and short.
-    exits: [[u64; WORDS]; 2],
+    exits: [Words; 2],
     /// Whether there are short entries at all.
     two_sided: bool,
     /// Bars at which both entries fire.
@@ -44,7 +49,7 @@ pub(super) struct Flags {
 
 impl Flags {
     pub(super) fn new() -> Self {
-        let none = [0; WORDS];
+        let none = Words([0; WORDS]);
         let events = [Events { words: none, filled: 0 }; 3];
         Self { from: 0, events, shorts: none, exits: [none; 2], two_sided: false, conflicts: 0 }
     }
@@ -67,7 +72,7 @@ impl Flags {
     /// The first bar from `from` on, which lies in this stretch, at which `holding` acts.
     #[inline(always)]
     pub(super) fn next(&self, holding: Holding, from: usize) -> Option<usize> {
-        let Events { words, filled } = &self.events[holding as usize];
+        let Events { words: Words(words), filled } = &self.events[holding as usize];
         let at = self.at(from);
         let word = at / WORD % WORDS;
         let ahead = u64::MAX << (at % WORD);
@@ -118,8 +123,8 @@ impl Flags {
 }
 
 #[inline(always)]
-fn bit(words: &[u64; WORDS], at: usize) -> bool {
-    words[at / WORD % WORDS] >> (at % WORD) & 1 == 1
+fn bit(words: &Words, at: usize) -> bool {
+    words.0[at / WORD % WORDS] >> (at % WORD) & 1 == 1
 }
 
 /// The words of a stretch joined, and where they lie.
@@ -147,12 +152,12 @@ impl Task for Reading<'_> {
                 both |= to_long & to_short;
                 let entries =
                     (to_long & !to_short & !long_exit[i], to_short & !to_long & !short_exit[i]);
-                flat.words[i] = entries.0 | entries.1;
-                long.words[i] = long_exit[i] | entries.1;
-                short.words[i] = short_exit[i] | entries.0;
-                flags.shorts[i] = entries.1;
-                flags.exits[0][i] = long_exit[i];
-                flags.exits[1][i] = short_exit[i];
+                flat.words.0[i] = entries.0 | entries.1;
+                long.words.0[i] = long_exit[i] | entries.1;
+                short.words.0[i] = short_exit[i] | entries.0;
+                flags.shorts.0[i] = entries.1;
+                flags.exits[0].0[i] = long_exit[i];
+                flags.exits[1].0[i] = short_exit[i];
             }
             if both != 0 {
                 let both = long_entry.iter().zip(short_entry).map(|(long, short)| long & short);
@@ -163,11 +168,11 @@ impl Task for Reading<'_> {
             }
             short.finish(n_words, within);
         } else {
-            flags.shorts.fill(0);
+            flags.shorts.0.fill(0);
             for i in 0..n_words {
-                flat.words[i] = long_entry[i] & !long_exit[i];
-                long.words[i] = long_exit[i];
-                flags.exits[0][i] = long_exit[i];
+                flat.words.0[i] = long_entry[i] & !long_exit[i];
+                long.words.0[i] = long_exit[i];
+                flags.exits[0].0[i] = long_exit[i];
             }
         }
         flat.finish(n_words, within);
@@ -179,13 +184,13 @@ impl Events {
     /// Leaves the bits of bars within, of `n_words` words that were set, and looks which are filled.
     #[inline(always)]
     fn finish(&mut self, n_words: usize, within: (usize, usize)) {
-        self.words[n_words..].fill(0);
+        self.words.0[n_words..].fill(0);
         if within.0 > 0 || within.1 < STRETCH {
-            for (i, word) in self.words.iter_mut().enumerate() {
+            for (i, word) in self.words.0.iter_mut().enumerate() {
                 *word &= mask(i, within);
             }
         }
-        let filled = self.words.iter().enumerate();
+        let filled = self.words.0.iter().enumerate();
         self.filled = filled.fold(0, |filled, (i, word)| filled | u64::from(*word != 0) << i);
     }
 }

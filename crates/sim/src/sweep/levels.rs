@@ -40,12 +40,20 @@ pub(super) struct Guard<'a> {
     reason: ExitReason,
 }
 
-/// Levels as prices, before mirroring; [`NEVER`] lies beyond every price.
+/// Levels as prices, before mirroring: 0 where there is none; [`NEVER`] lies beyond every price.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Levels {
-    pub(super) stop_loss: Option<i64>,
-    pub(super) target: Option<i64>,
-    pub(super) first_trail: Option<i64>,
+    pub(super) stop_loss: i64,
+    pub(super) target: i64,
+    pub(super) first_trail: i64,
+}
+
+impl Levels {
+    /// The level that a size by risk measures from.
+    #[inline(always)]
+    pub(super) fn stop(&self) -> i64 {
+        if self.stop_loss != 0 { self.stop_loss } else { self.first_trail }
+    }
 }
 
 impl<'a> Guard<'a> {
@@ -58,12 +66,13 @@ impl<'a> Guard<'a> {
         liquidation: Option<i64>,
         trailing: Option<Gap<'a>>,
     ) -> Self {
-        let stop = |level: Option<i64>| level.map_or(-NEVER, |level| mirrored(long, level));
+        let stop = |level: i64| if level == 0 { -NEVER } else { mirrored(long, level) };
         let mut guard = Self {
             long,
             stop_loss: stop(levels.stop_loss),
-            liquidation: stop(liquidation),
-            target: levels.target.map_or(NEVER, |level| mirrored(long, level)),
+            // Other than a level, it may be 0 or below.
+            liquidation: liquidation.map_or(-NEVER, |level| mirrored(long, level)),
+            target: if levels.target == 0 { NEVER } else { mirrored(long, levels.target) },
             trailing,
             extreme: if long { entry } else { -entry },
             stop: -NEVER,

@@ -44,6 +44,11 @@ impl<'a> Marks<'a> {
         self.n < WAITING
     }
 
+    /// Forgets those that wait.
+    pub(super) fn clear(&mut self) {
+        self.n = 0;
+    }
+
     /// Those that waited, and the closes.
     pub(super) fn take(&mut self) -> (&[(f64, Time)], &Spans<'a>) {
         (&self.waiting[..std::mem::take(&mut self.n)], &self.closes)

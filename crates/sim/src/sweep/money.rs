@@ -120,9 +120,10 @@ impl Market {
         Some(Lot { quantity, notional, fee: value(notional, rate)? })
     }
 
-    /// As [`fill::quantity`], and what it costs. `stop` is the level that a size by risk measures from.
+    /// As [`fill::quantity`], and what it costs. `stop` is the level that a size by risk measures from, 0 where
+    /// there is none.
     #[inline(always)]
-    pub(super) fn quantity(&self, price: i64, equity: i64, stop: Option<i64>) -> Option<Lot> {
+    pub(super) fn quantity(&self, price: i64, equity: i64, stop: i64) -> Option<Lot> {
         if price <= 0 {
             return Some(Lot { quantity: 0, notional: 0, fee: 0 });
         }
@@ -144,23 +145,22 @@ impl Market {
         let lot = self.cost(on_grid, price, false)?;
         // Each is below 2^61.
         let excess = lot.notional.wrapping_add(lot.fee).wrapping_sub(equity);
-        if excess > 0 { self.within_cash(lot, price, excess) } else { Some(lot) }
+        if excess <= 0 {
+            return Some(lot);
+        }
+        self.cost(self.within_cash(on_grid, price, excess)?, price, false)
     }
 
-    fn of_other_size(
-        &self,
-        size: Amount,
-        price: i64,
-        equity: i64,
-        stop: Option<i64>,
-    ) -> Option<i64> {
+    fn of_other_size(&self, size: Amount, price: i64, equity: i64, stop: i64) -> Option<i64> {
         match size {
             Amount::Equity(fraction, _) => self.affordable(equity, fraction, price),
             Amount::Quote(quote) => narrow(wide(quote, ONE).div_euclid(price.into())),
             Amount::Quantity(quantity) => Some(quantity),
             Amount::Risk(fraction) => {
                 // A level that 63 bits do not hold is not known to the last place.
-                let stop = stop.filter(|&stop| stop != NEVER)?;
+                if stop == 0 || stop == NEVER {
+                    return None;
+                }
                 narrow(wide(equity, fraction).checked_div((price - stop).abs().into())?)
             }
         }
@@ -173,17 +173,17 @@ impl Market {
         narrow(exact::floor_affordable(equity, fraction, price, (ONE + self.fee).into())?)
     }
 
-    /// Takes off the few lots by which rounding alone makes an equity-sized order exceed cash, as the function of this
-    /// name in `fill`; what exceeds it by more stays.
+    /// The quantity without the few lots by which rounding alone makes an equity-sized order exceed cash, as the function of
+    /// this name in `fill`; what exceeds it by more stays.
     #[cold]
-    fn within_cash(&self, lot: Lot, price: i64, excess: i64) -> Option<Lot> {
+    fn within_cash(&self, quantity: i64, price: i64, excess: i64) -> Option<i64> {
         if excess > 2 || !matches!(self.size, Amount::Equity(..)) {
-            return Some(lot);
+            return Some(quantity);
         }
         let lot_value = wide(self.lot, price);
         let lots = (wide(excess, ONE) + lot_value - 1).div_euclid(lot_value);
         let less = i128::from(self.lot).checked_mul(lots)?;
-        self.cost(narrow((i128::from(lot.quantity) - less).max(0))?, price, false)
+        narrow((i128::from(quantity) - less).max(0))
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
                 );
                 let wanted =
                     fill::quantity(&rules, &order, expected, d_equity, &fill::Levels::default());
-                let got = market.quantity(price, equity, None);
+                let got = market.quantity(price, equity, 0);
                 let wanted = wanted.and_then(|quantity| {
                     let (notional, fee) = fill::cost(quantity, expected, rules.fee_bps)?;
                     Some([quantity, notional, fee])

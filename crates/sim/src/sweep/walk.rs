@@ -148,6 +148,8 @@ impl<'a> Walker<'a> {
     /// Walks on over the stretch; `flags` are its signals.
     pub(super) fn advance(&mut self, flags: &Flags, near: &mut Near<'_>) {
         self.beyond = self.beyond || self.follow(flags, near).is_none();
+        // The next variant is to find nothing of this one.
+        near.marks.clear();
         self.books.count(&mut near.waiting);
     }
 
@@ -240,8 +242,7 @@ impl<'a> Walker<'a> {
                 .levels(long, price, decided)
                 .ok_or(Not::Refused(RejectReason::StopUndefined))?;
         }
-        let stop = levels.stop_loss.or(levels.first_trail);
-        let lot = market.quantity(price, equity, stop).ok_or(Not::Beyond)?;
+        let lot = market.quantity(price, equity, levels.stop()).ok_or(Not::Beyond)?;
         if lot.quantity <= 0 {
             return Err(Not::Refused(RejectReason::Lot));
         }
@@ -360,18 +361,13 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// The level at a distance from `entry`, if there is a distance; `None` when it has no value or lies on the wrong side.
+/// The level at a distance from `entry`, 0 without a distance; `None` when it has no value or lies on the wrong side.
 #[inline(always)]
-fn level(
-    distance: Option<&Distance<'_>>,
-    entry: i64,
-    up: bool,
-    decided: usize,
-) -> Option<Option<i64>> {
-    let Some(distance) = distance else { return Some(None) };
+fn level(distance: Option<&Distance<'_>>, entry: i64, up: bool, decided: usize) -> Option<i64> {
+    let Some(distance) = distance else { return Some(0) };
     let level = distance.at(decided).level(entry, up)?;
     let beyond = if up { level > entry } else { level < entry };
-    if beyond { Some(Some(level)) } else { None }
+    beyond.then_some(level)
 }
 
 /// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
