@@ -1,13 +1,16 @@
 //! Metrics of a run from its marks and trades: one function for every path that simulates.
 //! No bar, rule or position may enter; undefined is `None`, never a NaN or a sentinel.
 
+mod waiting;
+
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::exact;
 use crate::order::Trade;
-use crate::simd::{self, Task};
 use crate::timeframe::{DAY_US, SECOND_US, Timeframe};
+
+pub(crate) use waiting::Waiting;
 
 /// Days of the year that annual_return counts in, whatever the convention for the other metrics.
 const CALENDAR_YEAR_DAYS: f64 = 365.0;
@@ -224,36 +227,22 @@ impl Tally {
         self.count(closed.pnl_e8, percent, closed.held_us);
     }
 
-    /// As [`Self::add`] of each that waits; none does afterwards.
-    pub(crate) fn add_waiting(&mut self, waiting: &mut Waiting) {
-        let n = std::mem::take(&mut waiting.n);
-        let mut percents = [0.0; WAITING];
-        simd::wide(PerCents { waiting, n, out: &mut percents });
-        for (i, percent) in percents.into_iter().enumerate().take(n) {
-            let (pnl, cost) = (waiting.pnl[i], [waiting.quantity[i], waiting.entry_price[i]]);
-            let percent = if percent.is_nan() { long_per_cent(pnl, cost) } else { percent };
-            self.count(pnl.into(), percent, waiting.held_us[i]);
-        }
-    }
-
-    /// Whether it won is anyone's guess, so that nothing is skipped: what does not concern it adds 0 or is no extreme.
-    #[inline(always)]
     fn count(&mut self, pnl_e8: i128, percent: f64, held_us: i64) {
         let (won, lost) = (pnl_e8 > 0, pnl_e8 < 0);
-        let of = |is: bool, value: f64| if is { value } else { 0.0 };
         self.total += 1;
         self.winning += usize::from(won);
         self.losing += usize::from(lost);
         self.held_us += i128::from(held_us);
-        self.won_e8 += if won { pnl_e8 } else { 0 };
         self.net_e8 += pnl_e8;
         self.all += percent;
-        self.wins += of(won, percent);
-        self.losses += of(lost, percent);
-        let larger = won & (percent > self.largest_win);
-        self.largest_win = if larger { percent } else { self.largest_win };
-        let larger = lost & (percent < self.largest_loss);
-        self.largest_loss = if larger { percent } else { self.largest_loss };
+        if won {
+            self.won_e8 += pnl_e8;
+            self.wins += percent;
+            self.largest_win = self.largest_win.max(percent);
+        } else if lost {
+            self.losses += percent;
+            self.largest_loss = self.largest_loss.min(percent);
+        }
     }
 
     fn metrics(&self) -> Metrics {
@@ -280,65 +269,6 @@ impl Tally {
         }
         metrics
     }
-}
-
-/// Closed trades that may wait.
-const WAITING: usize = 64;
-
-/// Closed trades, money in units of 1e-8, that wait to be counted side by side, in order of their exits.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    n: usize,
-    pnl: [i64; WAITING],
-    quantity: [i64; WAITING],
-    entry_price: [i64; WAITING],
-    held_us: [i64; WAITING],
-}
-
-impl Waiting {
-    pub(crate) fn new() -> Self {
-        let none = [0; WAITING];
-        Self { n: 0, pnl: none, quantity: none, entry_price: none, held_us: none }
-    }
-
-    /// One more; whether there is room for another.
-    #[inline(always)]
-    pub(crate) fn push(&mut self, pnl: i64, quantity: i64, entry_price: i64, held_us: i64) -> bool {
-        let i = self.n % WAITING;
-        self.pnl[i] = pnl;
-        self.quantity[i] = quantity;
-        self.entry_price[i] = entry_price;
-        self.held_us[i] = held_us;
-        self.n = i + 1;
-        self.n < WAITING
-    }
-}
-
-/// Profits per cent of the first `n` that wait; NaN where doubles leave a doubt.
-struct PerCents<'a> {
-    waiting: &'a Waiting,
-    n: usize,
-    out: &'a mut [f64; WAITING],
-}
-
-impl Task for PerCents<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Waiting { pnl, quantity, entry_price, .. } = self.waiting;
-        // Whole registers: what lies behind the last one is never read.
-        for i in 0..self.n.next_multiple_of(8).min(WAITING) {
-            self.out[i] = exact::quick_per_cent(pnl[i], quantity[i], entry_price[i]);
-        }
-    }
-}
-
-#[cold]
-fn long_per_cent(pnl: i64, [quantity, entry_price]: [i64; 2]) -> f64 {
-    let [pnl_e8, quantity_e8, entry_price_e8] = [pnl, quantity, entry_price].map(i128::from);
-    let closed = Closed { pnl_e8, quantity_e8, entry_price_e8, held_us: 0 };
-    closed.pnl_percentage().unwrap_or_default()
 }
 
 /// `100 * pnl / (quantity * entry price)` of a closed trade, the double nearest to the exact value.

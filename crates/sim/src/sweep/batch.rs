@@ -16,6 +16,7 @@ use super::formula::{self, Formula};
 use super::money::{Gap, Market};
 use super::pyramid::STRETCH;
 use super::rules::{self, RuleBits};
+use super::shares;
 use super::tape::Tape;
 use super::walk::{Distance, Job, Near, Walker};
 use super::{Fault, Outcome, Variant, Walked};
@@ -73,9 +74,9 @@ impl<'v> Ready<'v> {
         }
     }
 
-    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance> {
+    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance<'_>> {
         Some(match self.signals.levels[level].as_ref()? {
-            signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
+            signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(fraction)),
             signals::Gap::Quote(_) => {
                 let series = self.varying(level)?;
                 Distance::Varying(Formula::new(series, columns))
@@ -127,7 +128,7 @@ pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Read
     let series: Vec<Series> = read.filter(|series| seen.insert(&series.key)).cloned().collect();
     columns.prepare(&series.iter().collect::<Vec<_>>());
     let columns = &*columns;
-    shares(&kernel, rayon::current_num_threads())
+    shares::shares(&kernel, rayon::current_num_threads(), |(ready, _)| ready.rules())
         .into_par_iter()
         .for_each(|share| walk_share(work, columns, &share));
     batch.par_iter().filter(|ready| ready.market.is_none()).for_each(|ready| {
@@ -135,18 +136,6 @@ pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Read
             (work.sink)(ready.index, reference(work.tape, ready).map_err(Fault::Run));
         }
     });
-}
-
-/// One share a thread. Neighbours have the most in common and stay together, but cost rises or falls along a grid, so
-/// a share is one piece from the front and one from the back.
-fn shares<T: Copy>(all: &[T], n: usize) -> Vec<Vec<T>> {
-    let pieces: Vec<&[T]> = all.chunks(all.len().div_ceil(2 * n).max(1)).collect();
-    let share = |i: usize| {
-        let back = (2 * n - 1).checked_sub(i).filter(|&back| back != i);
-        let pieces = [Some(i), back].into_iter().flatten().filter_map(|at| pieces.get(at));
-        pieces.flat_map(|piece| piece.iter().copied()).collect()
-    };
-    (0..n).map(share).filter(|share: &Vec<T>| !share.is_empty()).collect()
 }
 
 /// Walks some variants side by side: all of them over one tile of bars before the next, so that the tile's prices and
@@ -180,7 +169,7 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {
-        let walked = walker.finish(work.tape).map_or_else(|| reference(work.tape, ready), Ok);
+        let walked = walker.finish().map_or_else(|| reference(work.tape, ready), Ok);
         (work.sink)(ready.index, walked.map_err(Fault::Run));
     }
 }

@@ -9,6 +9,7 @@ use crate::order::{Exit, ExitReason, RejectReason, Side, Trade};
 use crate::rules::Rules;
 
 use super::Outcome;
+use super::marks::{Marks, Time};
 use super::money::Lot;
 use super::pyramid::Spans;
 use super::round::{LIMIT, value};
@@ -47,6 +48,12 @@ pub(super) struct Held {
     pub(super) bar: usize,
 }
 
+impl Held {
+    /// What lies where there is no lot.
+    pub(super) const NONE: Self =
+        Self { way: Way(0), lot: Lot { quantity: 0, notional: 0, fee: 0 }, price: 0, bar: 0 };
+}
+
 /// An exit as it was filled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closing {
@@ -73,7 +80,8 @@ pub(super) struct Books<'a> {
     drawdown: Drawdown,
     /// The highest mark so far, initial capital included.
     peak: i64,
-    /// Least equity since the peak; `drawdown` learns of it when the peak is reached again, or at the end.
+    /// Least equity since the peak, but for times that wait; `drawdown` learns of it when the peak is reached again, or at
+    /// the end.
     trough: i64,
     daily: Vec<i64>,
     tally: Tally,
@@ -128,17 +136,20 @@ impl<'a> Books<'a> {
         let fees = held.lot.fee.wrapping_add(closing.lot.fee);
         let gained = closing.lot.notional.wrapping_sub(held.lot.notional);
         let pnl = held.way.signed(gained).wrapping_sub(fees);
-        let held_us = self.tape.time_us(closing.bar).wrapping_sub(self.tape.time_us(held.bar));
+        let held_us = self.tape.lasted_us(held.bar, closing.bar);
         if !waiting.push(pnl, held.lot.quantity, held.price, held_us) {
             self.count(waiting);
         }
         if self.trades.is_some() {
-            self.list_closed(held, closing, pnl);
+            // In parts, so that nobody needs to write it down as a whole.
+            let Closing { bar, price, reason, lot } = *closing;
+            self.list_closed(held, bar, price, reason, lot.fee, pnl);
         }
         Some(())
     }
 
     /// Counts the closed trades that wait.
+    #[inline(never)]
     pub(super) fn count(&mut self, waiting: &mut Waiting) {
         self.tally.add_waiting(waiting);
     }
@@ -153,15 +164,18 @@ impl<'a> Books<'a> {
     }
 
     #[cold]
-    fn list_closed(&mut self, held: &Held, closing: &Closing, pnl: i64) {
-        let exit = Exit {
-            price: exact::decimal(closing.price.into()),
-            bar_idx: closing.bar,
-            time_us: self.tape.time_us(closing.bar),
-            reason: closing.reason,
-            pnl: exact::decimal(pnl.into()),
-        };
-        self.list(held, closing.lot.fee, Some(exit));
+    fn list_closed(
+        &mut self,
+        held: &Held,
+        bar_idx: usize,
+        price: i64,
+        reason: ExitReason,
+        fee: i64,
+        pnl: i64,
+    ) {
+        let [price, pnl] = [price, pnl].map(|units| exact::decimal(units.into()));
+        let time_us = self.tape.time_us(bar_idx);
+        self.list(held, fee, Some(Exit { price, bar_idx, time_us, reason, pnl }));
     }
 
     fn list(&mut self, held: &Held, exit_fee: i64, exit: Option<Exit>) {
@@ -180,26 +194,29 @@ impl<'a> Books<'a> {
 
     /// Marks the bars up to `to` without a position.
     #[inline(always)]
-    pub(super) fn mark_flat(&mut self, to: usize) {
+    pub(super) fn mark_flat(&mut self, to: usize, marks: &mut Marks<'_>) -> Option<()> {
         let from = self.marked;
         if from >= to {
-            return;
+            return Some(());
         }
         self.marked = to;
         if self.day_end < to {
             self.end_days_flat(to);
         }
         if self.cash >= self.peak {
-            return self.stay_at_peak(from, to);
+            return self.stay_at_peak(from, to, marks);
         }
         self.trough = self.trough.min(self.cash);
+        Some(())
     }
 
     #[cold]
-    fn stay_at_peak(&mut self, from: usize, to: usize) {
+    fn stay_at_peak(&mut self, from: usize, to: usize, marks: &mut Marks<'_>) -> Option<()> {
+        self.settle(marks)?;
         // Every equal mark moves the peak's moment on: the first and the last of them are enough.
         self.rise_to(self.cash, from);
         self.drawdown.mark(self.cash.into(), self.tape.bars.end_us(to - 1));
+        Some(())
     }
 
     fn end_days_flat(&mut self, to: usize) {
@@ -208,30 +225,63 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// Marks the bars up to `to`, all in the stretch of `closes`, with `held`. Where doubles show that no mark comes near
-    /// the peak or the trough, none is made.
+    /// Marks the bars up to `to`, all in the stretch of `marks`, with `held`; their closes lie between `low` and `high`. Where
+    /// doubles show that no mark comes near the peak, none is made yet.
     #[inline(always)]
-    pub(super) fn mark_held(&mut self, held: &Held, to: usize, closes: &Spans<'_>) -> Option<()> {
+    pub(super) fn mark_held(
+        &mut self,
+        held: &Held,
+        to: usize,
+        (low, high): (i64, i64),
+        marks: &mut Marks<'_>,
+    ) -> Option<()> {
         let from = self.marked;
         if from >= to {
             return Some(());
         }
         self.marked = to;
-        self.bars_held += to - from;
+        self.bars_held = self.bars_held.wrapping_add(to.wrapping_sub(from));
         if self.day_end < to {
             self.end_days_held(held, to)?;
         }
-        let (low, high) = closes.bounds(from, to);
-        let (best, worst) = if held.way.is_long() { (high, low) } else { (low, high) };
-        let one = held.way.signed(held.lot.quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
+        let Held { way, lot: Lot { quantity, .. }, .. } = *held;
+        let (best, worst) = if way.is_long() { (high, low) } else { (low, high) };
+        let one = way.signed(quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
         let cash = self.cash as f64;
         if cash + one * best as f64 > self.peak as f64 - ESTIMATED {
-            return self.climb(held, from, to, closes);
+            return self.climb(held, from, to, marks);
         }
-        if cash + one * (worst as f64) < self.trough as f64 + ESTIMATED {
-            return self.sink(held, from, to, closes);
+        let floor = cash + one * worst as f64 - ESTIMATED;
+        let (time, may) = (self.time(held, from, to), floor < self.trough as f64);
+        if marks.wait(floor, time, may) { Some(()) } else { self.settle(marks) }
+    }
+
+    /// Makes the marks of the times that wait, as long as one of them may be the least.
+    #[inline(never)]
+    pub(super) fn settle(&mut self, marks: &mut Marks<'_>) -> Option<()> {
+        let (waiting, closes) = marks.take();
+        // Fees let equity fall more often than not, so that the last ones are the deepest.
+        for (floor, time) in waiting.iter().rev() {
+            if *floor < self.trough as f64 {
+                self.sink(time, closes)?;
+            }
         }
         Some(())
+    }
+
+    /// Makes the marks of a time, none of which reaches the peak.
+    #[inline(never)]
+    fn sink(&mut self, time: &Time, closes: &Spans<'_>) -> Option<()> {
+        let (low, high) = closes.extremes(time.from, time.to);
+        let close = if time.way.is_long() { low } else { high };
+        let worst = worth(time.cash, time.way, time.quantity, close)?;
+        self.trough = self.trough.min(worst);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn time(&self, held: &Held, from: usize, to: usize) -> Time {
+        Time { cash: self.cash, way: held.way, quantity: held.lot.quantity, from, to }
     }
 
     fn end_days_held(&mut self, held: &Held, to: usize) -> Option<()> {
@@ -246,18 +296,11 @@ impl<'a> Books<'a> {
         self.day_end = self.tape.day_ends.get(self.daily.len()).copied().unwrap_or(usize::MAX);
     }
 
-    /// Marks `[from, to)`, none of which reaches the peak.
-    #[inline(never)]
-    fn sink(&mut self, held: &Held, from: usize, to: usize, closes: &Spans<'_>) -> Option<()> {
-        let (low, high) = closes.extremes(from, to);
-        let worst = self.equity(held, if held.way.is_long() { low } else { high })?;
-        self.trough = self.trough.min(worst);
-        Some(())
-    }
-
     /// Marks of `[from, to)` that reach the peak, and between them the least ones: the others change nothing.
     #[inline(never)]
-    fn climb(&mut self, held: &Held, from: usize, to: usize, closes: &Spans<'_>) -> Option<()> {
+    fn climb(&mut self, held: &Held, from: usize, to: usize, marks: &mut Marks<'_>) -> Option<()> {
+        self.settle(marks)?;
+        let closes = &marks.closes;
         let mut next = from;
         while next < to {
             let need = i128::from(self.peak) - i128::from(self.cash);
@@ -265,7 +308,7 @@ impl<'a> Books<'a> {
             let found = closes.first_outside(next, to, floor, ceiling);
             let end = found.unwrap_or(to);
             if next < end {
-                self.sink(held, next, end, closes)?;
+                self.sink(&self.time(held, next, end), closes)?;
             }
             if let Some(bar) = found {
                 let equity = self.equity(held, self.tape.bars.close()[bar])?;
@@ -293,8 +336,7 @@ impl<'a> Books<'a> {
     /// Equity with `held` marked at `close`.
     #[inline(always)]
     pub(super) fn equity(&self, held: &Held, close: i64) -> Option<i64> {
-        // Both below 2^61.
-        in_range(self.cash.wrapping_add(held.way.signed(value(held.lot.quantity, close)?)))
+        worth(self.cash, held.way, held.lot.quantity, close)
     }
 
     /// What came of the variant, `open` being the position still held; every bar is marked.
@@ -360,9 +402,18 @@ fn peak_band(need: i128, held: &Held) -> (i64, i64) {
     }
 }
 
+/// Cash and what is held at a close.
+#[inline(always)]
+fn worth(cash: i64, way: Way, quantity: i64, close: i64) -> Option<i64> {
+    // Both below 2^61.
+    in_range(cash.wrapping_add(way.signed(value(quantity, close)?)))
+}
+
 #[inline(always)]
 fn in_range(money: i64) -> Option<i64> {
-    (money.unsigned_abs() < LIMIT.unsigned_abs()).then_some(money)
+    // From -LIMIT on, as what is not negative.
+    let raised = money.wrapping_add(LIMIT).cast_unsigned();
+    (raised < 2 * LIMIT.cast_unsigned()).then_some(money)
 }
 
 #[cfg(test)]

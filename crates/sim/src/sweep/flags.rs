@@ -17,10 +17,15 @@ pub(super) enum Holding {
     Short,
 }
 
-/// Bars of a stretch, one bit each.
+/// Bars of a stretch, one bit each, from where a line of the cache begins: stores over two lines take twice.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Words([u64; WORDS]);
+
+/// Bars at which something happens.
 #[derive(Clone, Copy, Debug)]
 struct Events {
-    words: [u64; WORDS],
+    words: Words,
     /// The words that are not 0.
     filled: u64,
 }
@@ -33,9 +38,9 @@ pub(super) struct Flags {
     /// Where each of [`Holding`] acts: at an entry when flat; at the own exit or the opposite entry when not.
     events: [Events; 3],
     /// Bars of an entry to the short side that acts.
-    shorts: [u64; WORDS],
+    shorts: Words,
     /// Bars of the exit rules, long and short.
-    exits: [[u64; WORDS]; 2],
+    exits: [Words; 2],
     /// Whether there are short entries at all.
     two_sided: bool,
     /// Bars at which both entries fire.
@@ -44,7 +49,7 @@ pub(super) struct Flags {
 
 impl Flags {
     pub(super) fn new() -> Self {
-        let none = [0; WORDS];
+        let none = Words([0; WORDS]);
         let events = [Events { words: none, filled: 0 }; 3];
         Self { from: 0, events, shorts: none, exits: [none; 2], two_sided: false, conflicts: 0 }
     }
@@ -67,31 +72,33 @@ impl Flags {
     /// The first bar from `from` on, which lies in this stretch, at which `holding` acts.
     #[inline(always)]
     pub(super) fn next(&self, holding: Holding, from: usize) -> Option<usize> {
-        let Events { words, filled } = &self.events[holding as usize];
-        let at = from - self.from;
+        let Events { words: Words(words), filled } = &self.events[holding as usize];
+        let at = self.at(from);
         let word = at / WORD % WORDS;
+        let ahead = u64::MAX << (at % WORD);
         // This word and those behind it are looked at as one: whether it holds the bit is anyone's guess.
-        let here = words[word] & (u64::MAX << (at % WORD));
+        let here = words[word] & ahead;
         let behind = filled & (u64::MAX - 1) << word;
         let candidates = behind | u64::from(here != 0) << word;
         if candidates == 0 {
             return None;
         }
         let found = candidates.trailing_zeros() as usize % WORDS;
-        let bits = if found == word { here } else { words[found] };
-        Some(self.from + found * WORD + bits.trailing_zeros() as usize)
+        let bits = words[found] & if found == word { ahead } else { u64::MAX };
+        let bit = found * WORD + bits.trailing_zeros() as usize;
+        Some(self.from.wrapping_add(bit))
     }
 
     /// Whether the entry at `bar`, one to one side, is short.
     #[inline(always)]
     pub(super) fn is_short(&self, bar: usize) -> bool {
-        bit(&self.shorts, bar - self.from)
+        bit(&self.shorts, self.at(bar))
     }
 
     /// Whether the entry of a side acts at `bar`, at which the other side is held.
     #[inline(always)]
     pub(super) fn enters(&self, long: bool, bar: usize) -> bool {
-        let at = bar - self.from;
+        let at = self.at(bar);
         self.two_sided
             && bit(&self.events[Holding::Nothing as usize].words, at)
             && bit(&self.shorts, at) != long
@@ -100,7 +107,13 @@ impl Flags {
     /// Whether the exit rule of the side held fires at `bar`.
     #[inline(always)]
     pub(super) fn exits(&self, long: bool, bar: usize) -> bool {
-        bit(&self.exits[usize::from(!long)], bar - self.from)
+        bit(&self.exits[usize::from(!long)], self.at(bar))
+    }
+
+    /// The place of a bar of this stretch.
+    #[inline(always)]
+    fn at(&self, bar: usize) -> usize {
+        bar.wrapping_sub(self.from)
     }
 
     /// Bars of this stretch at which both entries fire.
@@ -110,8 +123,8 @@ impl Flags {
 }
 
 #[inline(always)]
-fn bit(words: &[u64; WORDS], at: usize) -> bool {
-    words[at / WORD % WORDS] >> (at % WORD) & 1 == 1
+fn bit(words: &Words, at: usize) -> bool {
+    words.0[at / WORD % WORDS] >> (at % WORD) & 1 == 1
 }
 
 /// The words of a stretch joined, and where they lie.
@@ -139,12 +152,12 @@ impl Task for Reading<'_> {
                 both |= to_long & to_short;
                 let entries =
                     (to_long & !to_short & !long_exit[i], to_short & !to_long & !short_exit[i]);
-                flat.words[i] = entries.0 | entries.1;
-                long.words[i] = long_exit[i] | entries.1;
-                short.words[i] = short_exit[i] | entries.0;
-                flags.shorts[i] = entries.1;
-                flags.exits[0][i] = long_exit[i];
-                flags.exits[1][i] = short_exit[i];
+                flat.words.0[i] = entries.0 | entries.1;
+                long.words.0[i] = long_exit[i] | entries.1;
+                short.words.0[i] = short_exit[i] | entries.0;
+                flags.shorts.0[i] = entries.1;
+                flags.exits[0].0[i] = long_exit[i];
+                flags.exits[1].0[i] = short_exit[i];
             }
             if both != 0 {
                 let both = long_entry.iter().zip(short_entry).map(|(long, short)| long & short);
@@ -155,11 +168,11 @@ impl Task for Reading<'_> {
             }
             short.finish(n_words, within);
         } else {
-            flags.shorts.fill(0);
+            flags.shorts.0.fill(0);
             for i in 0..n_words {
-                flat.words[i] = long_entry[i] & !long_exit[i];
-                long.words[i] = long_exit[i];
-                flags.exits[0][i] = long_exit[i];
+                flat.words.0[i] = long_entry[i] & !long_exit[i];
+                long.words.0[i] = long_exit[i];
+                flags.exits[0].0[i] = long_exit[i];
             }
         }
         flat.finish(n_words, within);
@@ -171,13 +184,13 @@ impl Events {
     /// Leaves the bits of bars within, of `n_words` words that were set, and looks which are filled.
     #[inline(always)]
     fn finish(&mut self, n_words: usize, within: (usize, usize)) {
-        self.words[n_words..].fill(0);
+        self.words.0[n_words..].fill(0);
         if within.0 > 0 || within.1 < STRETCH {
-            for (i, word) in self.words.iter_mut().enumerate() {
+            for (i, word) in self.words.0.iter_mut().enumerate() {
                 *word &= mask(i, within);
             }
         }
-        let filled = self.words.iter().enumerate();
+        let filled = self.words.0.iter().enumerate();
         self.filled = filled.fold(0, |filled, (i, word)| filled | u64::from(*word != 0) << i);
     }
 }

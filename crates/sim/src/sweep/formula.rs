@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::bars::Column;
-use crate::exact::ONE_E8;
+use crate::exact::{Divisor, ONE_E8};
 use crate::expr::{Arith, Function, Series, SeriesKind, greater, lesser};
 use crate::indicator::{highest_windows, lowest_windows};
 use crate::simd::{self, Task};
@@ -151,7 +151,7 @@ impl Formula {
             }
             Self::Mean { sums, n, lag } => {
                 let Some((last, rest)) = full_windows(from, *n, *lag, out) else { return };
-                let den = *n as f64 * ONE_E8 as f64;
+                let den = Divisor::new(*n as f64 * ONE_E8 as f64);
                 let (newer, older) = (&sums[last + 1..], &sums[last + 1 - n..]);
                 simd::wide(Means { newer, older, den, out: rest });
             }
@@ -231,7 +231,7 @@ impl<F: Fn(f64, f64) -> f64> Task for Each<'_, F> {
 struct Means<'a> {
     newer: &'a [i64],
     older: &'a [i64],
-    den: f64,
+    den: Divisor,
     out: &'a mut [f64],
 }
 
@@ -241,7 +241,7 @@ impl Task for Means<'_> {
     #[inline(always)]
     fn run(self) {
         for ((out, newer), older) in self.out.iter_mut().zip(self.newer).zip(self.older) {
-            *out = newer.wrapping_sub(*older) as f64 / self.den;
+            *out = self.den.quotient(newer.wrapping_sub(*older) as f64);
         }
     }
 }

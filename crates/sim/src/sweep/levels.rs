@@ -27,12 +27,12 @@ pub(super) struct Touch {
 
 /// Levels of the open position. All but `long` and `trailing` are mirrored for shorts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guard {
+pub(super) struct Guard<'a> {
     long: bool,
     stop_loss: i64,
     liquidation: i64,
     target: i64,
-    trailing: Option<Gap>,
+    trailing: Option<Gap<'a>>,
     /// Best price since the entry.
     extreme: i64,
     /// The stop that acts now and the reason it names.
@@ -40,15 +40,23 @@ pub(super) struct Guard {
     reason: ExitReason,
 }
 
-/// Levels as prices, before mirroring; [`NEVER`] lies beyond every price.
+/// Levels as prices, before mirroring: 0 where there is none; [`NEVER`] lies beyond every price.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Levels {
-    pub(super) stop_loss: Option<i64>,
-    pub(super) target: Option<i64>,
-    pub(super) first_trail: Option<i64>,
+    pub(super) stop_loss: i64,
+    pub(super) target: i64,
+    pub(super) first_trail: i64,
 }
 
-impl Guard {
+impl Levels {
+    /// The level that a size by risk measures from.
+    #[inline(always)]
+    pub(super) fn stop(&self) -> i64 {
+        if self.stop_loss != 0 { self.stop_loss } else { self.first_trail }
+    }
+}
+
+impl<'a> Guard<'a> {
     /// In line, so that it is made where it is kept and not copied there.
     #[inline(always)]
     pub(super) fn new(
@@ -56,20 +64,21 @@ impl Guard {
         entry: i64,
         levels: Levels,
         liquidation: Option<i64>,
-        trailing: Option<Gap>,
+        trailing: Option<Gap<'a>>,
     ) -> Self {
-        let stop = |level: Option<i64>| level.map_or(-NEVER, |level| mirrored(long, level));
+        let stop = |level: i64| if level == 0 { -NEVER } else { mirrored(long, level) };
         let mut guard = Self {
             long,
             stop_loss: stop(levels.stop_loss),
-            liquidation: stop(liquidation),
-            target: levels.target.map_or(NEVER, |level| mirrored(long, level)),
+            // Other than a level, it may be 0 or below.
+            liquidation: liquidation.map_or(-NEVER, |level| mirrored(long, level)),
+            target: if levels.target == 0 { NEVER } else { mirrored(long, levels.target) },
             trailing,
             extreme: if long { entry } else { -entry },
             stop: -NEVER,
             reason: ExitReason::StopLoss,
         };
-        guard.choose(guard.trail_level(guard.extreme));
+        guard.choose(stop(levels.first_trail));
         guard
     }
 
@@ -131,8 +140,15 @@ impl Guard {
         let (best, worst) =
             if self.long { (high, low) } else { (low.wrapping_neg(), high.wrapping_neg()) };
         let clear = (worst > self.stop) & (best < self.target);
-        let Some(level) = self.raised(best) else { return clear };
-        clear && worst > level
+        if !self.trails() || best <= self.extreme {
+            return clear;
+        }
+        if self.long {
+            // The stop below a price rises no faster than it does, but for the rounding of each level.
+            let most = best.wrapping_sub(self.extreme).wrapping_add(2);
+            return clear & (worst.wrapping_sub(most) > self.stop);
+        }
+        clear && self.raised(best).is_none_or(|level| worst > level)
     }
 
     pub(super) fn trails(&self) -> bool {

@@ -8,10 +8,12 @@ mod columns;
 mod flags;
 mod formula;
 mod levels;
+mod marks;
 mod money;
 mod pyramid;
 mod round;
 mod rules;
+mod shares;
 mod tape;
 mod walk;
 

@@ -120,15 +120,17 @@ impl Market {
         Some(Lot { quantity, notional, fee: value(notional, rate)? })
     }
 
-    /// As [`fill::quantity`], and what it costs. `stop` is the level that a size by risk measures from.
+    /// As [`fill::quantity`], and what it costs. `stop` is the level that a size by risk measures from, 0 where
+    /// there is none.
     #[inline(always)]
-    pub(super) fn quantity(&self, price: i64, equity: i64, stop: Option<i64>) -> Option<Lot> {
+    pub(super) fn quantity(&self, price: i64, equity: i64, stop: i64) -> Option<Lot> {
         if price <= 0 {
             return Some(Lot { quantity: 0, notional: 0, fee: 0 });
         }
         let raw = match self.size {
             Amount::Equity(fraction, share) => {
-                let affordable = certain_floor(equity as f64 * share / price as f64);
+                // The quotient does not wait for equity.
+                let affordable = certain_floor(equity as f64 * (share / price as f64));
                 affordable.or_else(|| self.affordable(equity, fraction, price))?
             }
             other => self.of_other_size(other, price, equity, stop)?,
@@ -137,26 +139,28 @@ impl Market {
         if on_grid >= LIMIT {
             return None;
         }
+        if on_grid <= 0 {
+            return Some(Lot { quantity: 0, notional: 0, fee: 0 });
+        }
         let lot = self.cost(on_grid, price, false)?;
         // Each is below 2^61.
         let excess = lot.notional.wrapping_add(lot.fee).wrapping_sub(equity);
-        if excess > 0 { self.within_cash(lot, price, excess) } else { Some(lot) }
+        if excess <= 0 {
+            return Some(lot);
+        }
+        self.cost(self.within_cash(on_grid, price, excess)?, price, false)
     }
 
-    fn of_other_size(
-        &self,
-        size: Amount,
-        price: i64,
-        equity: i64,
-        stop: Option<i64>,
-    ) -> Option<i64> {
+    fn of_other_size(&self, size: Amount, price: i64, equity: i64, stop: i64) -> Option<i64> {
         match size {
             Amount::Equity(fraction, _) => self.affordable(equity, fraction, price),
             Amount::Quote(quote) => narrow(wide(quote, ONE).div_euclid(price.into())),
             Amount::Quantity(quantity) => Some(quantity),
             Amount::Risk(fraction) => {
                 // A level that 63 bits do not hold is not known to the last place.
-                let stop = stop.filter(|&stop| stop != NEVER)?;
+                if stop == 0 || stop == NEVER {
+                    return None;
+                }
                 narrow(wide(equity, fraction).checked_div((price - stop).abs().into())?)
             }
         }
@@ -169,41 +173,41 @@ impl Market {
         narrow(exact::floor_affordable(equity, fraction, price, (ONE + self.fee).into())?)
     }
 
-    /// Takes off the few lots by which rounding alone makes an equity-sized order exceed cash, as the function of this
-    /// name in `fill`; what exceeds it by more stays.
+    /// The quantity without the few lots by which rounding alone makes an equity-sized order exceed cash, as the function of
+    /// this name in `fill`; what exceeds it by more stays.
     #[cold]
-    fn within_cash(&self, lot: Lot, price: i64, excess: i64) -> Option<Lot> {
+    fn within_cash(&self, quantity: i64, price: i64, excess: i64) -> Option<i64> {
         if excess > 2 || !matches!(self.size, Amount::Equity(..)) {
-            return Some(lot);
+            return Some(quantity);
         }
         let lot_value = wide(self.lot, price);
         let lots = (wide(excess, ONE) + lot_value - 1).div_euclid(lot_value);
         let less = i128::from(self.lot).checked_mul(lots)?;
-        self.cost(narrow((i128::from(lot.quantity) - less).max(0))?, price, false)
+        narrow((i128::from(quantity) - less).max(0))
     }
 }
 
-/// A distance as one entry uses it.
+/// A distance as one entry uses it; of two words, because it is often copied.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Gap {
-    /// It has no value at the bar of the decision.
-    Undefined,
+pub(super) enum Gap<'a> {
     /// A fraction of the price, in units of 1e-8.
     Fraction(i64),
     /// Quote units of 1e-8, already rounded, where that rounds the level the same way.
     Units(i64),
-    /// Whatever is not certain in integers.
-    Exact(Distance),
+    /// A fraction of the price with more places.
+    LongFraction(&'a Decimal),
+    /// Quote units that are not certain in integers; NaN where it has no value at the bar of the decision.
+    Quote(f64),
 }
 
-impl Gap {
+impl<'a> Gap<'a> {
     /// A fraction of the price; exact in units of 1e-8 where it has no more than eight places.
-    pub(super) fn fraction(fraction: Decimal) -> Self {
+    pub(super) fn fraction(fraction: &'a Decimal) -> Self {
         let short = fraction.normalize();
         let units = (short.scale() <= exact::PLACES).then(|| exact::units(short)).flatten();
         match units.and_then(narrow) {
             Some(units) if units.abs() < 1 << 40 => Self::Fraction(units),
-            _ => Self::Exact(Distance::Fraction(fraction)),
+            _ => Self::LongFraction(fraction),
         }
     }
 
@@ -218,15 +222,8 @@ impl Gap {
         if units.abs() < NEAR && off.abs() < 0.5 - units.abs() * ROUNDED {
             Self::Units(whole)
         } else {
-            Self::long(distance)
+            Self::Quote(distance)
         }
-    }
-
-    #[cold]
-    fn long(distance: f64) -> Self {
-        // NaN has none.
-        let money = exact::shortest_decimal(distance);
-        money.map_or(Self::Undefined, |money| Self::Exact(Distance::Quote(money)))
     }
 
     /// The level at this distance above or below `price`, rounded half-even, [`NEVER`] where 63 bits do not hold it;
@@ -234,7 +231,6 @@ impl Gap {
     #[inline(always)]
     pub(super) fn level(self, price: i64, up: bool) -> Option<i64> {
         let level = match self {
-            Self::Undefined => return None,
             // Below 2^40 beside a price below 2^62.
             Self::Units(units) if up => price.wrapping_add(units),
             Self::Units(units) => price.wrapping_sub(units),
@@ -248,7 +244,7 @@ impl Gap {
                     None => self.far_level(price, up)?,
                 }
             }
-            Self::Exact(_) => self.far_level(price, up)?,
+            Self::LongFraction(_) | Self::Quote(_) => self.far_level(price, up)?,
         };
         (level > 0).then_some(level)
     }
@@ -266,8 +262,9 @@ impl Gap {
                 }
                 Distance::Fraction(exact::decimal(fraction.into()))
             }
-            Self::Exact(distance) => distance,
-            Self::Undefined | Self::Units(_) => return None,
+            Self::LongFraction(fraction) => Distance::Fraction(*fraction),
+            Self::Quote(distance) => Distance::Quote(exact::shortest_decimal(distance)?),
+            Self::Units(_) => return None,
         };
         let side = if up { Side::Short } else { Side::Long };
         let level = fill::trailing_level(exact::decimal(price.into()), side, distance)?;
@@ -319,7 +316,7 @@ mod tests {
                 );
                 let wanted =
                     fill::quantity(&rules, &order, expected, d_equity, &fill::Levels::default());
-                let got = market.quantity(price, equity, None);
+                let got = market.quantity(price, equity, 0);
                 let wanted = wanted.and_then(|quantity| {
                     let (notional, fee) = fill::cost(quantity, expected, rules.fee_bps)?;
                     Some([quantity, notional, fee])
@@ -353,7 +350,7 @@ mod tests {
                     let level = fill::trailing_level(decimal, side, d).and_then(exact::units)?;
                     Some(narrow(level).unwrap_or(NEVER))
                 };
-                let level = Gap::fraction(fraction).level(price, up);
+                let level = Gap::fraction(&fraction).level(price, up);
                 assert_eq!(level, expected(Distance::Fraction(fraction)), "{price} {fraction}");
                 let money = exact::shortest_decimal(distance);
                 let money = money.map_or(Distance::Undefined, Distance::Quote);

@@ -88,9 +88,10 @@ impl<'a> Spans<'a> {
     pub(super) fn bounds(&self, from: usize, to: usize) -> (i64, i64) {
         let (first, last) = self.blocks(from, to);
         // Two runs that overlap cover every length.
-        let level = (last - first + 1).ilog2() as usize % LEVELS;
+        let behind = last.wrapping_add(1);
+        let level = ((behind.wrapping_sub(first) | 1).ilog2() as usize).min(LEVELS - 1);
         let row = &self.levels[level];
-        let (a, b) = (row[first % BLOCKS], row[(last + 1 - (1 << level)) % BLOCKS]);
+        let (a, b) = (row[first % BLOCKS], row[behind.wrapping_sub(1 << level) % BLOCKS]);
         (a[0].min(b[0]), a[1].min(b[1]).wrapping_neg())
     }
 
@@ -111,33 +112,7 @@ impl<'a> Spans<'a> {
         floor: i64,
         ceiling: i64,
     ) -> Option<usize> {
-        if to <= from {
-            return None;
-        }
-        let inside = |[low, high]: [i64; 2]| (low > floor) & (high.wrapping_neg() < ceiling);
-        let (mut block, last) = self.blocks(from, to);
-        while block <= last {
-            // Over runs that lie inside, each no longer than the one before.
-            for level in (0..=(last - block + 1).ilog2() as usize).rev() {
-                let run = 1 << level;
-                // Which of them do is anyone's guess, so that nothing is skipped.
-                let passed = (block + run <= last + 1) & inside(self.levels[level][block % BLOCKS]);
-                block += run * usize::from(passed);
-            }
-            if block > last {
-                return None;
-            }
-            let start = self.from + block * BLOCK;
-            let (start, end) = (start.max(from), (start + BLOCK).min(to));
-            let (low, high) = (&self.of.low[start..end], &self.of.high[start..end]);
-            let outside = |(&low, &high): (&i64, &i64)| low <= floor || high >= ceiling;
-            if let Some(offset) = low.iter().zip(high).position(outside) {
-                return Some(start + offset);
-            }
-            // It was a bar of the same block in front of `from`, or behind.
-            block += 1;
-        }
-        None
+        simd::wide(Search { spans: self, from, to, floor, ceiling })
     }
 
     /// End of the block that holds bar `from`.
@@ -157,7 +132,71 @@ impl<'a> Spans<'a> {
     /// The first and the last block that `[from, to)` touches.
     #[inline(always)]
     fn blocks(&self, from: usize, to: usize) -> (usize, usize) {
-        ((from - self.from) / BLOCK, (to - 1 - self.from) / BLOCK)
+        let block = |bar: usize| bar.wrapping_sub(self.from) / BLOCK;
+        (block(from), block(to.wrapping_sub(1)))
+    }
+}
+
+/// The first bar of a range whose low or high is outside: by blocks, and then in the block.
+struct Search<'a> {
+    spans: &'a Spans<'a>,
+    from: usize,
+    to: usize,
+    floor: i64,
+    ceiling: i64,
+}
+
+impl Task for Search<'_> {
+    type Out = Option<usize>;
+
+    #[inline(always)]
+    fn run(self) -> Option<usize> {
+        let mut from = self.from;
+        while from < self.to {
+            let (first, last) = self.spans.blocks(from, self.to);
+            let block = first + self.block(self.spans.levels[0].get(first..=last)?)?;
+            let start = self.spans.from + block * BLOCK;
+            if let Some(bar) = self.bar(start, from) {
+                return (bar < self.to).then_some(bar);
+            }
+            // It was a bar of the same block in front of `from`.
+            from = start + BLOCK;
+        }
+        None
+    }
+}
+
+impl Search<'_> {
+    /// The first of `blocks` that has a price outside.
+    #[inline(always)]
+    fn block(&self, blocks: &[[i64; 2]]) -> Option<usize> {
+        /// Blocks that are looked at together.
+        const SIDE: usize = 4;
+        let ceiling = self.ceiling.wrapping_neg();
+        let outside = |[low, high]: &[i64; 2]| (*low <= self.floor) | (*high <= ceiling);
+        let (sides, rest) = blocks.as_chunks::<SIDE>();
+        let any = |side: &[[i64; 2]; SIDE]| side.iter().fold(false, |any, of| any | outside(of));
+        let passed = sides.iter().position(any).unwrap_or(sides.len());
+        let side = sides.get(passed).map_or(rest, |side| &side[..]);
+        Some(passed * SIDE + side.iter().position(outside)?)
+    }
+
+    /// The first bar outside, from `from` on, of the block that begins at `start`.
+    #[inline(always)]
+    fn bar(&self, start: usize, from: usize) -> Option<usize> {
+        let Pyramid { low, high, .. } = self.spans.of;
+        let (low, high) = (&low[start..], &high[start..]);
+        let first = from.saturating_sub(start);
+        let outside = |low: i64, high: i64| (low <= self.floor) | (high >= self.ceiling);
+        if let (Some(low), Some(high)) = (low.first_chunk::<BLOCK>(), high.first_chunk::<BLOCK>()) {
+            // Which of them it is is anyone's guess, so that all are looked at.
+            let bits =
+                (0..BLOCK).fold(0, |bits, i| bits | u64::from(outside(low[i], high[i])) << i);
+            let bits = bits >> first << first;
+            return (bits != 0).then(|| start + bits.trailing_zeros() as usize);
+        }
+        let found = low.iter().zip(high).skip(first).position(|(&low, &high)| outside(low, high));
+        found.map(|offset| start + first + offset)
     }
 }
 

@@ -68,10 +68,10 @@ pub(super) fn certain_floor(value: f64) -> Option<i64> {
 }
 
 /// The exact product of two numbers that are not negative.
-#[inline]
+#[inline(always)]
 pub(super) fn product(a: i64, b: i64) -> u128 {
     // Two factors below 2^64 never wrap in 128 bits.
-    u128::from(a.unsigned_abs()).wrapping_mul(b.unsigned_abs().into())
+    u128::from(a.cast_unsigned()).wrapping_mul(b.cast_unsigned().into())
 }
 
 /// The exact product of two numbers.
@@ -80,21 +80,19 @@ pub(super) fn wide(a: i64, b: i64) -> i128 {
     i128::from(a).wrapping_mul(b.into())
 }
 
-/// `num / 1e8` rounded half-even of a number below 2^72, where most money lies: in one short division, because 1e8 is
+/// `num / 1e8` rounded half-even of a number below 2^71, where most money lies: in one short division, because 1e8 is
 /// 2^8 × 390,625. What comes of it is below [`LIMIT`].
-#[expect(clippy::cast_possible_truncation, reason = "of the lowest bits; the others are few")]
+#[expect(clippy::cast_possible_truncation, reason = "what is cut off is compared nowhere")]
 #[inline(always)]
 pub(super) fn short_value(num: u128) -> Option<i64> {
-    if num >> 72 != 0 {
+    if num >> 71 != 0 {
         return None;
     }
-    let shifted = (num >> 8) as u64;
-    let quotient = shifted / ODD;
-    let rest = (shifted % ODD) << 8 | (num as u64 & 0xFF);
-    // To even: a rest of a half goes up from an odd quotient.
-    // Below 2^46, and the rest below 2^27.
-    let up = rest.wrapping_mul(2).wrapping_add(quotient & 1) > ONE.unsigned_abs();
-    Some(quotient.cast_signed().wrapping_add(i64::from(up)))
+    // Up from the half on, but back to even from the half itself: there the division leaves nothing.
+    let raised = num.wrapping_add(ONE_U / 2);
+    let quotient = (raised >> 8) as u64 / ODD;
+    let half = quotient.wrapping_mul(ONE.cast_unsigned()) == raised as u64;
+    Some(quotient.wrapping_sub(u64::from(half) & quotient & 1).cast_signed())
 }
 
 /// What is left of 1e8 without its factor 2^8.
@@ -162,6 +160,11 @@ mod tests {
             if let Some(short) = half_even(num) {
                 let expected = exact::div_half_even(num.cast_signed(), i128::from(ONE));
                 assert_eq!(i128::from(short), expected, "{num}");
+            }
+            for num in [num, num - num % ONE_U + ONE_U / 2 - u128::from(next(&mut state) % 3)] {
+                if num >> 71 == 0 {
+                    assert_eq!(short_value(num), half_even(num), "{num}");
+                }
             }
         }
         assert_eq!(half_even(150_000_000), Some(2));

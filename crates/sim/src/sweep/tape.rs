@@ -55,6 +55,15 @@ impl<'a> Tape<'a> {
         }
     }
 
+    /// Microseconds from the opening of one bar to that of another.
+    #[inline(always)]
+    pub(super) fn lasted_us(&self, from: usize, to: usize) -> i64 {
+        match self.gapless_us {
+            Some(bar_us) => bar_us.wrapping_mul(whole(to.wrapping_sub(from))),
+            None => self.bars.time_us()[to].wrapping_sub(self.bars.time_us()[from]),
+        }
+    }
+
     /// The first bar behind `entry` that opens `after_us` or more after it; the number of bars when there is none.
     pub(super) fn first_after(&self, entry: usize, after_us: i64) -> usize {
         let time_us = self.bars.time_us();

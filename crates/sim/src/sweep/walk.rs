@@ -12,23 +12,24 @@ use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
-use super::money::{Gap, Market};
+use super::marks::Marks;
+use super::money::{Gap, Lot, Market};
 use super::pyramid::{STRETCH, Spans};
 use super::round;
 use super::tape::Tape;
 
 /// Where the distance of a level comes from.
 #[derive(Clone, Debug)]
-pub(super) enum Distance {
+pub(super) enum Distance<'a> {
     /// The same at every bar.
-    Fixed(Gap),
+    Fixed(Gap<'a>),
     /// A value a bar, quote units.
     Varying(Formula),
 }
 
-impl Distance {
+impl<'a> Distance<'a> {
     #[inline(always)]
-    fn at(&self, bar: usize) -> Gap {
+    fn at(&self, bar: usize) -> Gap<'a> {
         match self {
             Self::Fixed(gap) => *gap,
             Self::Varying(formula) => Gap::quote(formula.at(bar)),
@@ -42,7 +43,7 @@ pub(super) struct Job<'a> {
     pub(super) rules: &'a Rules,
     pub(super) market: Market,
     /// Stop loss, take profit, trailing stop.
-    pub(super) distances: [Option<Distance>; 3],
+    pub(super) distances: [Option<Distance<'a>>; 3],
     pub(super) time_stop_us: Option<i64>,
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Near<'a> {
     tape: &'a Tape<'a>,
     /// Lows and highs.
     range: Spans<'a>,
-    closes: Spans<'a>,
+    marks: Marks<'a>,
     /// Its bars.
     from: usize,
     to: usize,
@@ -63,15 +64,15 @@ pub(super) struct Near<'a> {
 impl<'a> Near<'a> {
     /// In front of the first bar.
     pub(super) fn new(tape: &'a Tape<'a>) -> Self {
-        let (range, closes) = (Spans::new(&tape.range), Spans::new(&tape.closes));
-        Self { tape, range, closes, from: 0, to: 0, waiting: Waiting::new() }
+        let (range, marks) = (Spans::new(&tape.range), Marks::new(tape));
+        Self { tape, range, marks, from: 0, to: 0, waiting: Waiting::new() }
     }
 
     /// Goes to the stretch from `from` on, which ends at `end` at the latest.
     pub(super) fn read(&mut self, from: usize, end: usize) {
         (self.from, self.to) = (from, end.min(from + STRETCH));
         self.range.read(from);
-        self.closes.read(from);
+        self.marks.closes.read(from);
     }
 
     pub(super) fn bars(&self) -> Range<usize> {
@@ -86,9 +87,11 @@ impl<'a> Near<'a> {
 pub(super) struct Walker<'a> {
     job: Job<'a>,
     books: Books<'a>,
-    held: Option<Held>,
+    /// The lot held, as long as it `holds` one.
+    held: Held,
+    holds: bool,
     /// What guards the lot held, where it is `armed`.
-    guard: Guard,
+    guard: Guard<'a>,
     armed: bool,
     /// The bar at whose open the time stop closes the lot held.
     due: usize,
@@ -124,7 +127,8 @@ impl<'a> Walker<'a> {
         books.trades = list.then(Vec::new);
         Self {
             books,
-            held: None,
+            held: Held::NONE,
+            holds: false,
             guard: Guard::new(true, 0, Levels::default(), None, None),
             armed: false,
             due: usize::MAX,
@@ -144,47 +148,46 @@ impl<'a> Walker<'a> {
     /// Walks on over the stretch; `flags` are its signals.
     pub(super) fn advance(&mut self, flags: &Flags, near: &mut Near<'_>) {
         self.beyond = self.beyond || self.follow(flags, near).is_none();
+        // The next variant is to find nothing of this one.
+        near.marks.clear();
         self.books.count(&mut near.waiting);
     }
 
     /// What came of the variant, all bars being walked, and its trades if they were kept. `None` where only the reference
     /// loop can say that.
-    pub(super) fn finish(mut self, tape: &Tape<'_>) -> Option<Walked> {
+    pub(super) fn finish(mut self) -> Option<Walked> {
         if self.beyond {
             return None;
         }
-        if self.held.is_none() {
-            self.books.mark_flat(tape.bars.len());
-        }
         let (rules, capital) = (self.job.rules, self.job.market.capital);
-        let outcome = self.books.outcome(rules, capital, self.held.as_ref())?;
+        let outcome = self.books.outcome(rules, capital, self.holds.then_some(&self.held))?;
         Some((outcome, self.books.trades.unwrap_or_default()))
     }
 
     fn follow(&mut self, flags: &Flags, near: &mut Near<'_>) -> Option<()> {
         self.books.reject(RejectReason::Conflict, flags.conflicts());
-        let mut held = self.held;
         while self.next < near.to {
-            held = if let Some(held) = held {
-                self.hold(held, flags, near)?
+            if self.holds {
+                self.hold(flags, near)?;
             } else if let Some(decided) = flags.next(Holding::Nothing, self.next) {
-                self.entered(!flags.is_short(decided), decided, near)?
+                self.enter(!flags.is_short(decided), decided, near)?;
             } else {
                 self.next = near.to;
-                None
-            };
+            }
         }
-        if let Some(held) = &held {
-            self.books.mark_held(held, near.to, &near.closes)?;
+        if !self.holds {
+            self.books.mark_flat(near.to, &mut near.marks)?;
+        } else if self.books.marked < near.to {
+            let bounds = near.marks.closes.bounds(self.books.marked, near.to);
+            self.books.mark_held(&self.held, near.to, bounds, &mut near.marks)?;
         }
-        self.held = held;
-        Some(())
+        self.books.settle(&mut near.marks)
     }
 
     /// The bar on which a decision at the close of `decided` fills.
     #[inline(always)]
     fn fill_bar(&self, decided: usize) -> usize {
-        decided + usize::from(!self.job.market.at_close)
+        decided.wrapping_add(usize::from(!self.job.market.at_close))
     }
 
     /// Price of a market fill on `fill_bar` before slippage.
@@ -194,38 +197,52 @@ impl<'a> Walker<'a> {
         if self.job.market.at_close { bars.close()[fill_bar] } else { bars.open()[fill_bar] }
     }
 
-    /// Makes the entry decided on at `decided`, or counts why not.
+    /// Makes the entry decided on at `decided`, or counts why not; `None` beyond the integers that are counted in here.
     #[inline(always)]
-    fn entered(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Option<Option<Held>> {
+    fn enter(&mut self, long: bool, decided: usize, near: &mut Near<'_>) -> Option<()> {
         // The close of the bar of the fill is the first to decide something, unless the fill was at that close.
-        self.next = decided + 1;
-        match self.enter(long, decided, near.tape) {
-            Ok(held) => Some(Some(held)),
+        self.next = decided.wrapping_add(1);
+        let bar = self.fill_bar(decided);
+        let price = self.job.market.taker_price(self.raw_price(near.tape, bar), long);
+        let (lot, levels) = match self.order(long, price, decided) {
+            Ok(order) => order,
             Err(Not::Refused(reason)) => {
                 self.books.reject(reason, 1);
-                Some(None)
+                return Some(());
             }
-            Err(Not::Beyond) => None,
+            Err(Not::Beyond) => return None,
+        };
+        self.books.mark_flat(bar, &mut near.marks)?;
+        let way = Way::of(long);
+        self.books.open(way, &lot)?;
+        self.armed = self.guarded || !long;
+        if self.armed {
+            let liquidation =
+                if long { None } else { round::liquidation(self.books.cash, lot.quantity) };
+            self.guard = Guard::new(long, price, levels, liquidation, self.trailing(decided));
         }
+        if let Some(us) = self.job.time_stop_us {
+            self.due = near.tape.first_after(bar, us);
+        }
+        self.held = Held { way, lot, price, bar };
+        self.holds = true;
+        Some(())
     }
 
-    /// The tests stand in the order in which a refusal is named.
+    /// What is bought or sold at `price`, and its levels. The tests stand in the order in which a refusal is named.
     #[inline(always)]
-    fn enter(&mut self, long: bool, decided: usize, tape: &Tape<'_>) -> Result<Held, Not> {
-        let (market, bar) = (&self.job.market, self.fill_bar(decided));
-        let equity = self.books.cash;
+    fn order(&self, long: bool, price: i64, decided: usize) -> Result<(Lot, Levels), Not> {
+        let (market, equity) = (&self.job.market, self.books.cash);
         if equity <= 0 {
             return Err(Not::Refused(RejectReason::Cash));
         }
-        let price = market.taker_price(self.raw_price(tape, bar), long);
-        let (mut levels, mut trailing) = Default::default();
+        let mut levels = Levels::default();
         if self.guarded {
-            (levels, trailing) = self
+            levels = self
                 .levels(long, price, decided)
                 .ok_or(Not::Refused(RejectReason::StopUndefined))?;
         }
-        let stop = levels.stop_loss.or(levels.first_trail);
-        let lot = market.quantity(price, equity, stop).ok_or(Not::Beyond)?;
+        let lot = market.quantity(price, equity, levels.stop()).ok_or(Not::Beyond)?;
         if lot.quantity <= 0 {
             return Err(Not::Refused(RejectReason::Lot));
         }
@@ -236,79 +253,75 @@ impl<'a> Walker<'a> {
         if lot.notional.wrapping_add(lot.fee) > equity {
             return Err(Not::Refused(RejectReason::Cash));
         }
-        self.books.mark_flat(bar);
-        let way = Way::of(long);
-        self.books.open(way, &lot).ok_or(Not::Beyond)?;
-        self.armed = self.guarded || !long;
-        if self.armed {
-            let cash = self.books.cash;
-            let liquidation = if long { None } else { round::liquidation(cash, lot.quantity) };
-            self.guard = Guard::new(long, price, levels, liquidation, trailing);
-        }
-        if let Some(us) = self.job.time_stop_us {
-            self.due = tape.first_after(bar, us);
-        }
-        Ok(Held { way, lot, price, bar })
+        Ok((lot, levels))
     }
 
-    /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
+    /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
-    fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
-        let [stop_loss, target, trailing] = self
-            .job
-            .distances
-            .each_ref()
-            .map(|of| of.as_ref().map(|distance| distance.at(decided)));
-        let levels = Levels {
-            stop_loss: level(stop_loss, entry, !long)?,
-            target: level(target, entry, long)?,
-            first_trail: level(trailing, entry, !long)?,
-        };
-        Some((levels, trailing))
+    fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<Levels> {
+        let [stop_loss, target, trailing] = &self.job.distances;
+        Some(Levels {
+            stop_loss: level(stop_loss.as_ref(), entry, !long, decided)?,
+            target: level(target.as_ref(), entry, long, decided)?,
+            first_trail: level(trailing.as_ref(), entry, !long, decided)?,
+        })
+    }
+
+    #[inline(always)]
+    fn trailing(&self, decided: usize) -> Option<Gap<'a>> {
+        self.job.distances[2].as_ref().map(|distance| distance.at(decided))
     }
 
     /// Follows the lot held to its end, books that, and makes the entry that follows from it; or goes to the end of the
     /// stretch.
     #[inline(always)]
-    fn hold(&mut self, held: Held, flags: &Flags, near: &mut Near<'_>) -> Option<Option<Held>> {
-        let long = held.way.is_long();
-        match self.end(long, flags, near) {
+    fn hold(&mut self, flags: &Flags, near: &mut Near<'_>) -> Option<()> {
+        let long = self.held.way.is_long();
+        let signal = flags.next(if long { Holding::Long } else { Holding::Short }, self.next);
+        // A signal lets its own bar pass whole; the bar of a time stop only opens.
+        let end = signal.map_or(near.to, |bar| bar.wrapping_add(1));
+        let until = end.min(self.due);
+        // Prices of all bars that are still to be marked, and of those that levels see.
+        let spans = if self.armed { &near.range } else { &near.marks.closes };
+        let bounds = spans.bounds(self.books.marked, until.max(self.next.wrapping_add(1)));
+        match self.end(signal, end, bounds, near) {
             End::Open => {
                 self.next = near.to;
-                Some(Some(held))
+                self.books.mark_held(&self.held, near.to, bounds, &mut near.marks)
             }
             End::Stopped(bar, raw, reason) => {
                 self.next = bar;
-                self.close(&held, bar, raw, reason, near)?;
-                Some(None)
+                self.close(bar, raw, reason, bounds, near)
             }
             End::Decided(decided) => {
                 let bar = self.fill_bar(decided);
                 let raw = self.raw_price(near.tape, bar);
                 // With fill = close the position is still held when the decision looks at equity.
                 if self.job.market.at_close {
-                    self.books.equity(&held, raw)?;
+                    self.books.equity(&self.held, raw)?;
                 }
                 let turns = flags.enters(!long, decided);
                 let reverse = turns && !flags.exits(long, decided);
                 let reason = if reverse { ExitReason::Reverse } else { ExitReason::Signal };
-                self.close(&held, bar, raw, reason, near)?;
-                self.next = decided + 1;
-                if turns { self.entered(!long, decided, near) } else { Some(None) }
+                self.close(bar, raw, reason, bounds, near)?;
+                self.next = decided.wrapping_add(1);
+                if turns { self.enter(!long, decided, near) } else { Some(()) }
             }
         }
     }
 
-    /// What ends an open position comes first of: a level inside a bar, the time stop, a signal.
+    /// What ends an open position comes first of: a level inside a bar, the time stop, a signal. `end` is the bar behind the
+    /// last one that levels may see, and no price on the way is out of `bounds`.
     #[inline(always)]
-    fn end(&mut self, long: bool, flags: &Flags, near: &Near<'_>) -> End {
-        let holding = if long { Holding::Long } else { Holding::Short };
-        let signal = flags.next(holding, self.next);
-        // A signal lets its own bar pass whole; the bar of a time stop only opens.
-        let end = signal.map_or(near.to, |bar| bar + 1);
+    fn end(
+        &mut self,
+        signal: Option<usize>,
+        end: usize,
+        (low, high): (i64, i64),
+        near: &Near<'_>,
+    ) -> End {
         let until = end.min(self.due);
         if self.armed && self.next < until {
-            let (low, high) = near.range.bounds(self.next, until);
             // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop again.
             let over = signal.is_some() || self.due < end || !self.guard.trails();
             if !(over && self.guard.stays_clear(low, high)) {
@@ -331,36 +344,37 @@ impl<'a> Walker<'a> {
     #[inline(always)]
     fn close(
         &mut self,
-        held: &Held,
         bar: usize,
         raw: i64,
         reason: ExitReason,
+        bounds: (i64, i64),
         near: &mut Near<'_>,
     ) -> Option<()> {
-        self.books.mark_held(held, bar, &near.closes)?;
-        let market = &self.job.market;
+        let (held, market) = (&self.held, &self.job.market);
+        self.books.mark_held(held, bar, bounds, &mut near.marks)?;
         let (buying, maker) = (!held.way.is_long(), reason == ExitReason::TakeProfit);
         let price =
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
         let lot = market.cost(held.lot.quantity, price, maker)?;
+        self.holds = false;
         self.books.close(held, &Closing { bar, price, reason, lot }, &mut near.waiting)
     }
 }
 
-/// The level at a distance from `entry`, if there is a distance; `None` when it has no value or lies on the wrong side.
+/// The level at a distance from `entry`, 0 without a distance; `None` when it has no value or lies on the wrong side.
 #[inline(always)]
-fn level(gap: Option<Gap>, entry: i64, up: bool) -> Option<Option<i64>> {
-    let Some(gap) = gap else { return Some(None) };
-    let level = gap.level(entry, up)?;
+fn level(distance: Option<&Distance<'_>>, entry: i64, up: bool, decided: usize) -> Option<i64> {
+    let Some(distance) = distance else { return Some(0) };
+    let level = distance.at(decided).level(entry, up)?;
     let beyond = if up { level > entry } else { level < entry };
-    if beyond { Some(Some(level)) } else { None }
+    beyond.then_some(level)
 }
 
 /// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
 /// looked at; those that leave open what happened first are counted.
 #[inline(never)]
 fn level_hit(
-    guard: &mut Guard,
+    guard: &mut Guard<'_>,
     near: &Near<'_>,
     intrabar: Intrabar,
     bars: Range<usize>,

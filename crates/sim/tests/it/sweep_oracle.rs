@@ -279,6 +279,59 @@ fn check(case: u64, seen: &mut Seen) {
     }
 }
 
+/// Sells at a price at which equity leaves what the kernel counts in, with a loss before in the same stretch of bars.
+#[test]
+fn what_leaves_the_kernel_leaves_nothing_behind_for_the_next_variant() {
+    let mut c = Columns::default();
+    let mut add = |open: i64, close: i64| {
+        c.time_us
+            .push(1_578_268_800_000_000 + i64::try_from(c.time_us.len()).unwrap() * 60_000_000);
+        for (column, price) in [
+            (&mut c.open, open),
+            (&mut c.high, open.max(close)),
+            (&mut c.low, open.min(close)),
+            (&mut c.close, close),
+        ] {
+            column.push(price * exact::ONE_E8);
+        }
+    };
+    (0..7).for_each(|_| add(100, 100));
+    // Bought at 50 and sold at 41, bought at 40 and sold at 4,000.
+    add(100, 60);
+    (0..12).for_each(|i| add(50 - i, 49 - i));
+    add(38, 41);
+    (0..3).for_each(|_| add(41, 41));
+    add(41, 40);
+    add(40, 39);
+    add(39, 41);
+    add(4_000, 41);
+    let bars = Bars::new("T", "1m".parse().unwrap(), 0, c).unwrap();
+    let strategy = SignalRules {
+        long_entry: Some(parse("close < shift(close, 1)", Type::Rule)),
+        long_exit: Some(parse("close > shift(close, 1)", Type::Rule)),
+        short_entry: None,
+        short_exit: None,
+        size: Size::Equity(Decimal::ONE),
+        stop_loss: None,
+        take_profit: None,
+        trailing_stop: None,
+        time_stop_us: None,
+    };
+    let rules = |capital: i64, min_notional: i64| Rules {
+        capital: Decimal::new(capital, 0),
+        min_notional: Decimal::new(min_notional, 0),
+        ..Rules::default()
+    };
+    // The second buys nothing and never loses.
+    let variants = [rules(1_000_000_000, 0), rules(22_000_000_000, 22_900_000_000)]
+        .map(|rules| Variant { params: Params::default(), rules });
+    let options = Options { threads: 1, ..Options::default() };
+    for (variant, result) in variants.iter().zip(swept(&bars, &strategy, &variants, &options)) {
+        let run = sim::run(&bars, &mut strategy.bind(&variant.params).unwrap(), &variant.rules);
+        assert_eq!(result, Some(Ok(Outcome::from(&run.unwrap()))));
+    }
+}
+
 #[test]
 fn l5_fast_equals_slow() {
     let cases = std::env::var(CASES_VARIABLE).map_or(CASES, |text| text.parse().unwrap());
