@@ -44,6 +44,22 @@ pub(super) enum Operand {
     Constant(f64),
     /// The number of this index.
     Number(usize),
+    /// The direction of this index; it is compared with a constant.
+    Direction(usize),
+}
+
+/// A number that is 1 or -1 where it is defined: bits over the present tile.
+#[derive(Debug)]
+pub(super) struct Direction {
+    up: Vec<u64>,
+    defined: Vec<u64>,
+}
+
+/// What operands are over the present tile.
+#[derive(Debug)]
+pub(super) struct Values {
+    pub(super) numbers: Vec<Number>,
+    pub(super) directions: Vec<Direction>,
 }
 
 /// Two operands, and every rule that is read off their order, with the place that its bits go to.
@@ -122,19 +138,34 @@ impl Number {
     }
 }
 
-impl Operand {
-    fn lane<'a>(
-        self,
-        bars: &Range<usize>,
-        numbers: &'a [Number],
-        constant: &'a mut Word,
-    ) -> Lane<'a> {
-        match self {
-            Self::Constant(value) => {
+impl Direction {
+    /// With room for tiles of so many words.
+    pub(super) fn new(tile_words: usize) -> Self {
+        Self { up: vec![0; tile_words], defined: vec![0; tile_words] }
+    }
+
+    /// Takes a word of the tile: bars at which it is up, and bars at which it is defined.
+    pub(super) fn set(&mut self, word: usize, [up, defined]: [u64; 2]) {
+        (self.up[word], self.defined[word]) = (up, defined);
+    }
+
+    /// The bars of a word at which `is` is true of it.
+    fn bars(&self, word: usize, is: impl Fn(f64) -> bool) -> u64 {
+        let (up, defined) = (self.up[word], self.defined[word]);
+        let all = |one: f64| if is(one) { u64::MAX } else { 0 };
+        defined & ((up & all(1.0)) | (!up & all(-1.0)))
+    }
+}
+
+impl Values {
+    fn lane<'a>(&'a self, of: Operand, bars: &Range<usize>, constant: &'a mut Word) -> Lane<'a> {
+        match of {
+            Operand::Number(number) => self.numbers[number].lane(bars),
+            Operand::Constant(value) => {
                 *constant = [value; WORD];
                 Lane::constant(constant)
             }
-            Self::Number(number) => numbers[number].lane(bars),
+            Operand::Direction(_) => unreachable!("a direction is compared with a constant"),
         }
     }
 }
@@ -149,23 +180,45 @@ impl Pair {
     pub(super) fn tile(
         &mut self,
         bars: &Range<usize>,
-        numbers: &[Number],
+        values: &Values,
         room: &mut Room,
         words: &mut [u64],
         stride: usize,
     ) {
         let n_words = bars.len().div_ceil(WORD);
         let (above, below) = (&mut room.above[..n_words], &mut room.below[..n_words]);
+        if let (Operand::Direction(direction), Operand::Constant(constant)) = (self.a, self.b) {
+            let direction = &values.directions[direction];
+            for at in 0..n_words {
+                above[at] = direction.bars(at, |one| one > constant);
+                below[at] = direction.bars(at, |one| one < constant);
+            }
+            let equal = |at: usize| direction.bars(at, |one| one == constant);
+            return self.read(above, below, equal, words, stride);
+        }
         let (mut x, mut y) = ([0.0; WORD], [0.0; WORD]);
-        let a = self.a.lane(bars, numbers, &mut x);
-        let b = self.b.lane(bars, numbers, &mut y);
+        let a = values.lane(self.a, bars, &mut x);
+        let b = values.lane(self.b, bars, &mut y);
         simd::orders(a, b, above, below);
-        let plain = above.iter().zip(&*below).all(|(above, below)| above | below == u64::MAX);
+        self.read(above, below, |at| equal(a.word(at), b.word(at)), words, stride);
+    }
+
+    /// Reads off where a is above b, below it, and where, asked a word at a time, they tie.
+    fn read(
+        &mut self,
+        above: &[u64],
+        below: &[u64],
+        equal: impl Fn(usize) -> u64,
+        words: &mut [u64],
+        stride: usize,
+    ) {
+        let n_words = above.len();
+        let plain = above.iter().zip(below).all(|(above, below)| above | below == u64::MAX);
         if !plain {
             for at in 0..n_words {
                 let mut order = Order { above: above[at], below: below[at], equal: 0 };
                 if order.above | order.below != u64::MAX {
-                    order.equal = equal(a.word(at), b.word(at));
+                    order.equal = equal(at);
                 }
                 let was = self.was;
                 self.was = order.after(was);

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use crate::expr::{Comparison, Series, SeriesKind, Truth, TruthKind};
 use crate::indicator::{Family, ROWS, Stream};
 
-use super::bits::{Number, Operand, Pair, Reading, Room, WORD};
+use super::bits::{Direction, Number, Operand, Pair, Reading, Room, Values, WORD};
 use super::columns::Columns;
 use super::formula::Formula;
 
 /// The place of a rule that there is not: no bit is ever set.
 const NOTHING: usize = 0;
 
-/// Numbers and pairs that were met before, by the keys of their series.
+/// Operands and pairs that were met before, by the keys of their series; operands also by whether they are kept as bits.
 #[derive(Debug, Default)]
 struct Seen<'a> {
-    numbers: HashMap<&'a str, usize>,
+    operands: HashMap<(&'a str, bool), Operand>,
     pairs: HashMap<(&'a str, &'a str), usize>,
-    /// Series that go on from bar to bar, by family, with the number of each.
-    streamed: Vec<(Family, Vec<(&'a Series, usize)>)>,
+    /// Series that go on from bar to bar, by family, with what each is.
+    streamed: Vec<(Family, Vec<(&'a Series, Operand)>)>,
 }
 
 /// Bars that all comparisons pass before the next ones.
@@ -32,7 +32,7 @@ const PIECE: usize = 1_024;
 pub(super) struct RuleBits {
     tile_words: usize,
     /// What is compared, every distinct number once, constants apart.
-    numbers: Vec<Number>,
+    values: Values,
     pairs: Vec<Pair>,
     streams: Vec<Together>,
     /// Rules that are no comparison, with their places.
@@ -43,12 +43,11 @@ pub(super) struct RuleBits {
     room: Room,
 }
 
-/// Numbers that go on from bar to bar together.
+/// Operands that go on from bar to bar together.
 #[derive(Debug)]
 struct Together {
     stream: Stream,
-    /// The number of each.
-    numbers: Vec<usize>,
+    all: Vec<Operand>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +63,7 @@ impl RuleBits {
         let tile_words = tile / WORD;
         let mut new = Self {
             tile_words,
-            numbers: Vec::new(),
+            values: Values { numbers: Vec::new(), directions: Vec::new() },
             pairs: Vec::new(),
             streams: Vec::new(),
             joins: Vec::new(),
@@ -104,7 +103,8 @@ impl RuleBits {
         if let Some(join) = join {
             self.joins.push((place, join));
         } else if let Some((a, b, reading)) = ordered(rule) {
-            let operands = [a, b].map(|side| self.operand(side, columns, seen));
+            let constant = matches!(b.kind, SeriesKind::Constant(_));
+            let operands = [a, b].map(|side| self.operand(side, constant, columns, seen));
             let pair = *seen.pairs.entry((&a.key, &b.key)).or_insert_with(|| {
                 let [a, b] = operands;
                 self.pairs.push(Pair::new(a, b));
@@ -115,30 +115,38 @@ impl RuleBits {
         place
     }
 
+    /// One side of a comparison, by whether the other one is a constant.
     fn operand<'a>(
         &mut self,
         series: &'a Series,
+        constant: bool,
         columns: &Columns<'_>,
         seen: &mut Seen<'a>,
     ) -> Operand {
         if let SeriesKind::Constant(value) = series.kind {
             return Operand::Constant(value);
         }
-        let number = *seen.numbers.entry(&series.key).or_insert_with(|| {
-            let room = PIECE.min(self.tile_words * WORD);
-            let number = self.numbers.len();
-            let family = Family::of(series);
-            let formula = family.is_none().then(|| Formula::new(series, columns));
-            self.numbers.push(Number::new(formula, room));
+        let family = Family::of(series);
+        let as_bits = constant && family.is_some_and(Family::is_direction);
+        *seen.operands.entry((&series.key, as_bits)).or_insert_with(|| {
+            let tile = PIECE.min(self.tile_words * WORD);
+            let Values { numbers, directions } = &mut self.values;
+            let operand = if as_bits {
+                directions.push(Direction::new(tile / WORD));
+                Operand::Direction(directions.len() - 1)
+            } else {
+                let formula = family.is_none().then(|| Formula::new(series, columns));
+                numbers.push(Number::new(formula, tile));
+                Operand::Number(numbers.len() - 1)
+            };
             if let Some(family) = family {
                 match seen.streamed.iter_mut().find(|(known, _)| *known == family) {
-                    Some((_, all)) => all.push((series, number)),
-                    None => seen.streamed.push((family, vec![(series, number)])),
+                    Some((_, all)) => all.push((series, operand)),
+                    None => seen.streamed.push((family, vec![(series, operand)])),
                 }
             }
-            number
-        });
-        Operand::Number(number)
+            operand
+        })
     }
 
     /// The place of a rule, or of none, for [`Self::words`].
@@ -148,15 +156,15 @@ impl RuleBits {
 
     /// Goes on to the tile of `bars`, which begins where the last one ended.
     pub(super) fn advance(&mut self, bars: &Range<usize>) {
-        let Self { tile_words, numbers, pairs, streams, joins, words, room, .. } = self;
+        let Self { tile_words, values, pairs, streams, joins, words, room, .. } = self;
         // Pieces so small that one operand stays in the nearest cache while others pass.
         for from in bars.clone().step_by(PIECE) {
             let piece = from..(from + PIECE).min(bars.end);
             let words = &mut words[(from - bars.start) / WORD..];
-            numbers.iter_mut().for_each(|number| number.make(&piece));
-            streams.iter_mut().for_each(|together| together.make(piece.len(), numbers));
+            values.numbers.iter_mut().for_each(|number| number.make(&piece));
+            streams.iter_mut().for_each(|together| together.make(piece.len(), values));
             for pair in &mut *pairs {
-                pair.tile(&piece, numbers, room, words, *tile_words);
+                pair.tile(&piece, values, room, words, *tile_words);
             }
         }
         let n_words = bars.len().div_ceil(WORD);
@@ -180,19 +188,27 @@ impl RuleBits {
 }
 
 impl Together {
-    fn new(family: Family, all: Vec<(&Series, usize)>, columns: &Columns<'_>) -> Self {
-        let (all, numbers): (Vec<&Series>, Vec<usize>) = all.into_iter().unzip();
+    fn new(family: Family, all: Vec<(&Series, Operand)>, columns: &Columns<'_>) -> Self {
+        let (series, all): (Vec<&Series>, Vec<Operand>) = all.into_iter().unzip();
         let prices = family.reads().into_iter().map(|price| columns.get(columns.price(price)));
-        Self { stream: Stream::new(family, &all, prices.collect()), numbers }
+        Self { stream: Stream::new(family, &series, prices.collect()), all }
     }
 
-    /// Hands the next `n_bars` bars to `numbers`.
-    fn make(&mut self, n_bars: usize, numbers: &mut [Number]) {
-        for from in (0..n_bars).step_by(ROWS) {
+    /// Hands the next `n_bars` bars out. Rows are as long as words.
+    fn make(&mut self, n_bars: usize, values: &mut Values) {
+        for (word, from) in (0..n_bars).step_by(ROWS).enumerate() {
             let to = (from + ROWS).min(n_bars);
             self.stream.advance(to - from);
-            for (i, &number) in self.numbers.iter().enumerate() {
-                self.stream.hand_out(i, &mut numbers[number].values()[from..to]);
+            for (i, operand) in self.all.iter().enumerate() {
+                match *operand {
+                    Operand::Direction(of) => {
+                        values.directions[of].set(word, self.stream.directions(i));
+                    }
+                    Operand::Number(of) => {
+                        self.stream.hand_out(i, &mut values.numbers[of].values()[from..to]);
+                    }
+                    Operand::Constant(_) => {}
+                }
             }
         }
     }
@@ -220,7 +236,7 @@ pub(super) fn operands<'a>(rule: &'a Truth, found: &mut dyn FnMut(&'a Series)) {
     rule.children().for_each(|child| operands(child, found));
 }
 
-/// A leaf as its operands in the order of their keys, and what is read off them.
+/// A leaf as its operands in the order of their keys, constants last, and what is read off them.
 fn ordered(leaf: &Truth) -> Option<(&Series, &Series, Reading)> {
     let (a, b, reading, mirrored) = match &leaf.kind {
         TruthKind::Compare(op, a, b) => {
@@ -233,7 +249,8 @@ fn ordered(leaf: &Truth) -> Option<(&Series, &Series, Reading)> {
         }
         _ => return None,
     };
-    Some(if a.key <= b.key { (a, b, reading) } else { (b, a, mirrored) })
+    let place = |side: &Series| (matches!(side.kind, SeriesKind::Constant(_)), side.key.clone());
+    Some(if place(a) <= place(b) { (a, b, reading) } else { (b, a, mirrored) })
 }
 
 /// What a comparison reads, and what it reads with its sides changed.
