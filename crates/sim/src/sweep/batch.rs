@@ -6,13 +6,13 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::expr::{Bound, Series, Term, Truth};
-use crate::indicator::Family;
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
+use super::bits::Lagged;
 use super::columns::Columns;
 use super::flags::Flags;
-use super::formula::{self, Formula};
+use super::formula::Formula;
 use super::money::{Gap, Market};
 use super::pyramid::STRETCH;
 use super::rules::{self, RuleBits};
@@ -78,23 +78,19 @@ impl<'v> Ready<'v> {
             signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
             signals::Gap::Quote(_) => {
                 let series = self.varying(level)?;
-                Distance::Varying(Formula::new(series, columns))
+                let leaf = |leaf: &Series, lag| Lagged { values: columns.get(leaf), lag };
+                Distance::Varying(Formula::new(series, &mut { leaf }))
             }
         })
     }
 
     /// Every column that its rules and levels read, some of them more than once.
     fn columns<'a>(&'a self, known: &'a Columns<'_>) -> Vec<&'a Series> {
-        let mut sides: Vec<&Series> = (0..3).filter_map(|level| self.varying(level)).collect();
         let mut found = Vec::new();
-        let mut compared = |side| match Family::of(side) {
-            Some(family) => {
-                family.reads().into_iter().for_each(|price| found.push(known.price(price)));
-            }
-            None => sides.push(side),
-        };
-        self.rules().for_each(|rule| rules::operands(rule, &mut compared));
-        sides.into_iter().for_each(|side| formula::columns(side, known, &mut |c| found.push(c)));
+        self.rules().for_each(|rule| rules::columns(rule, known, &mut |column| found.push(column)));
+        for level in (0..3).filter_map(|level| self.varying(level)) {
+            Formula::new(level, &mut |leaf, _| found.push(leaf));
+        }
         found
     }
 

@@ -2,10 +2,12 @@
 //! A bit is set where a rule is true; false and undefined are the same here. No indicator is computed.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::simd::{self, Lane, Word};
 
 use super::formula::Formula;
+use super::made::{Ladder, Made};
 
 /// Bars in a word.
 pub(super) const WORD: usize = 64;
@@ -28,11 +30,32 @@ pub(super) enum Reading {
     },
 }
 
-/// A number that is compared, and its values over the present tile unless they lie in a column.
+/// A number that is read as it is, and its values over the present tile unless they lie in a column.
 #[derive(Debug)]
-pub(super) struct Number {
-    /// `None` for one that is handed its values.
-    formula: Option<Formula>,
+pub(super) struct Number<'a> {
+    source: Source<'a>,
+    room: Buffer,
+}
+
+/// Where the values of a number come from.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    Made(Made<'a>),
+    Column(Lagged),
+    /// It is handed its values.
+    Stream,
+}
+
+/// A column, read so many bars before: undefined at its first bars.
+#[derive(Clone, Debug)]
+pub(super) struct Lagged {
+    pub(super) values: Arc<[f64]>,
+    pub(super) lag: usize,
+}
+
+/// Room for the values of a tile.
+#[derive(Debug)]
+struct Buffer {
     /// From `first` on, where a line of the cache begins: registers are as long, and loads over two lines take twice.
     values: Vec<f64>,
     first: usize,
@@ -44,6 +67,8 @@ pub(super) enum Operand {
     Constant(f64),
     /// The number of this index.
     Number(usize),
+    /// The formula of this index, of numbers.
+    Formula(usize),
     /// The direction of this index; it is compared with a constant.
     Direction(usize),
 }
@@ -56,9 +81,11 @@ pub(super) struct Direction {
 }
 
 /// What operands are over the present tile.
-#[derive(Debug)]
-pub(super) struct Values {
-    pub(super) numbers: Vec<Number>,
+#[derive(Debug, Default)]
+pub(super) struct Values<'a> {
+    pub(super) ladders: Vec<Ladder<'a>>,
+    pub(super) numbers: Vec<Number<'a>>,
+    pub(super) formulas: Vec<Formula<usize>>,
     pub(super) directions: Vec<Direction>,
 }
 
@@ -91,50 +118,93 @@ struct Order {
 pub(super) struct Room {
     above: Vec<u64>,
     below: Vec<u64>,
+    /// Of the operands that are formulas.
+    sides: [Buffer; 2],
 }
 
 impl Room {
     pub(super) fn new(tile_words: usize) -> Self {
-        Self { above: vec![0; tile_words], below: vec![0; tile_words] }
+        let words = vec![0; tile_words];
+        let sides = [0, 1].map(|_| Buffer::new(tile_words * WORD));
+        Self { above: words.clone(), below: words, sides }
     }
 }
 
-impl Number {
-    /// With room for tiles of so many bars.
-    pub(super) fn new(formula: Option<Formula>, tile: usize) -> Self {
+impl Buffer {
+    fn new(tile: usize) -> Self {
         const LINE: usize = 64;
         let values = vec![f64::NAN; tile + LINE / size_of::<f64>()];
         // Where it cannot be told, any place will do.
         let first =
             Some(values.as_ptr().align_offset(LINE)).filter(|&at| at + tile <= values.len());
-        Self { formula, values, first: first.unwrap_or(0) }
+        Self { values, first: first.unwrap_or(0) }
     }
 
-    /// Makes the values of `bars`, undefined behind the last one of them, unless they are read where they lie.
-    pub(super) fn make(&mut self, bars: &Range<usize>) {
-        if self.whole(bars).is_some() {
-            return;
-        }
-        let (values, behind) = self.values[self.first..].split_at_mut(bars.len());
-        if let Some(formula) = &self.formula {
-            formula.fill(bars.start, values);
-        }
-        behind.fill(f64::NAN);
+    fn values(&self) -> &[f64] {
+        &self.values[self.first..]
     }
 
-    /// Where the values of a tile belong.
-    pub(super) fn values(&mut self) -> &mut [f64] {
-        &mut self.values[self.first..]
+    /// The room for `n_bars` values; behind them, nothing is defined.
+    fn of(&mut self, n_bars: usize) -> &mut [f64] {
+        let (values, behind) = self.values[self.first..].split_at_mut(n_bars);
+        let rest = n_bars.next_multiple_of(WORD) - n_bars;
+        behind.iter_mut().take(rest).for_each(|value| *value = f64::NAN);
+        values
+    }
+}
+
+impl Lagged {
+    pub(super) fn at(&self, bar: usize) -> f64 {
+        bar.checked_sub(self.lag).map_or(f64::NAN, |at| self.values[at])
     }
 
     /// The values of `bars` in their column, if they lie there in whole words.
     fn whole(&self, bars: &Range<usize>) -> Option<&[f64]> {
-        let whole = bars.len().is_multiple_of(WORD);
-        self.formula.as_ref()?.slice(bars.start, bars.end).filter(|_| whole)
+        let whole = bars.len().is_multiple_of(WORD) && self.lag <= bars.start;
+        whole.then(|| &self.values[bars.start - self.lag..bars.end - self.lag])
     }
 
-    fn lane(&self, bars: &Range<usize>) -> Lane<'_> {
-        Lane::column(self.whole(bars).unwrap_or(&self.values[self.first..]).as_chunks::<WORD>().0)
+    /// Copies the values from the bar `from` on.
+    fn copy(&self, from: usize, out: &mut [f64]) {
+        let (front, rest) = out.split_at_mut(self.lag.saturating_sub(from).min(out.len()));
+        front.fill(f64::NAN);
+        let first = from + front.len() - self.lag.min(from + front.len());
+        rest.copy_from_slice(&self.values[first..first + rest.len()]);
+    }
+}
+
+impl<'a> Number<'a> {
+    /// With room for tiles of so many bars.
+    pub(super) fn new(source: Source<'a>, tile: usize) -> Self {
+        // A column needs it where it begins and ends.
+        Self { source, room: Buffer::new(tile) }
+    }
+
+    /// Makes the values of `bars`, undefined behind the last one of them, unless they are read where they lie.
+    fn make(&mut self, bars: &Range<usize>, ladders: &[Ladder<'_>]) {
+        let Self { source, room } = self;
+        match source {
+            Source::Made(made) => made.fill(bars.start, room.of(bars.len()), ladders),
+            Source::Column(column) if column.whole(bars).is_none() => {
+                column.copy(bars.start, room.of(bars.len()));
+            }
+            Source::Column(_) => {}
+            Source::Stream => _ = room.of(bars.len()),
+        }
+    }
+
+    /// Where values of the present tile are handed in.
+    pub(super) fn room(&mut self) -> &mut [f64] {
+        &mut self.room.values[self.room.first..]
+    }
+
+    /// The values of `bars`, which are the present tile.
+    fn values(&self, bars: &Range<usize>) -> &[f64] {
+        let column = match &self.source {
+            Source::Column(column) => column.whole(bars),
+            _ => None,
+        };
+        column.unwrap_or(self.room.values())
     }
 }
 
@@ -157,16 +227,35 @@ impl Direction {
     }
 }
 
-impl Values {
-    fn lane<'a>(&'a self, of: Operand, bars: &Range<usize>, constant: &'a mut Word) -> Lane<'a> {
-        match of {
-            Operand::Number(number) => self.numbers[number].lane(bars),
+impl Values<'_> {
+    /// Goes to the tile of `bars`; what goes on from bar to bar is handed in afterwards.
+    pub(super) fn make(&mut self, bars: &Range<usize>) {
+        self.ladders.iter_mut().for_each(|ladder| ladder.stand(bars));
+        self.numbers.iter_mut().for_each(|number| number.make(bars, &self.ladders));
+    }
+
+    /// An operand over `bars`, for which there is room.
+    fn lane<'v>(
+        &'v self,
+        of: Operand,
+        bars: &Range<usize>,
+        constant: &'v mut Word,
+        room: &'v mut Buffer,
+    ) -> Lane<'v> {
+        let values = match of {
             Operand::Constant(value) => {
                 *constant = [value; WORD];
-                Lane::constant(constant)
+                return Lane::constant(constant);
+            }
+            Operand::Number(number) => self.numbers[number].values(bars),
+            Operand::Formula(formula) => {
+                let leaf = |number: &usize| self.numbers[*number].values(bars);
+                self.formulas[formula].fill(0, room.of(bars.len()), &leaf);
+                room.values()
             }
             Operand::Direction(_) => unreachable!("a direction is compared with a constant"),
-        }
+        };
+        Lane::column(values.as_chunks::<WORD>().0)
     }
 }
 
@@ -180,13 +269,14 @@ impl Pair {
     pub(super) fn tile(
         &mut self,
         bars: &Range<usize>,
-        values: &Values,
+        values: &Values<'_>,
         room: &mut Room,
         words: &mut [u64],
         stride: usize,
     ) {
         let n_words = bars.len().div_ceil(WORD);
-        let (above, below) = (&mut room.above[..n_words], &mut room.below[..n_words]);
+        let Room { above, below, sides: [side_a, side_b] } = room;
+        let (above, below) = (&mut above[..n_words], &mut below[..n_words]);
         if let (Operand::Direction(direction), Operand::Constant(constant)) = (self.a, self.b) {
             let direction = &values.directions[direction];
             for at in 0..n_words {
@@ -197,8 +287,8 @@ impl Pair {
             return self.read(above, below, equal, words, stride);
         }
         let (mut x, mut y) = ([0.0; WORD], [0.0; WORD]);
-        let a = values.lane(self.a, bars, &mut x);
-        let b = values.lane(self.b, bars, &mut y);
+        let a = values.lane(self.a, bars, &mut x, side_a);
+        let b = values.lane(self.b, bars, &mut y, side_b);
         simd::orders(a, b, above, below);
         self.read(above, below, |at| equal(a.word(at), b.word(at)), words, stride);
     }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::expr::{Comparison, Series, SeriesKind, Truth, TruthKind};
 use crate::indicator::{Family, ROWS, Stream};
 
-use super::bits::{Direction, Number, Operand, Pair, Reading, Room, Values, WORD};
+use super::bits::{Direction, Lagged, Number, Operand, Pair, Reading, Room, Source, Values, WORD};
 use super::columns::Columns;
 use super::formula::Formula;
+use super::made::{self, Made};
 
 /// The place of a rule that there is not: no bit is ever set.
 const NOTHING: usize = 0;
@@ -19,6 +20,8 @@ const NOTHING: usize = 0;
 #[derive(Debug, Default)]
 struct Seen<'a> {
     operands: HashMap<(&'a str, bool), Operand>,
+    /// Leaves of formulas, by their series and how many bars before they are read.
+    leaves: HashMap<(&'a str, usize), usize>,
     pairs: HashMap<(&'a str, &'a str), usize>,
     /// Series that go on from bar to bar, by family, with what each is.
     streamed: Vec<(Family, Vec<(&'a Series, Operand)>)>,
@@ -29,10 +32,10 @@ const PIECE: usize = 1_024;
 
 /// Rules in an order in which each follows what it is made of, and their bits over the present tile.
 #[derive(Debug)]
-pub(super) struct RuleBits {
+pub(super) struct RuleBits<'a> {
     tile_words: usize,
     /// What is compared, every distinct number once, constants apart.
-    values: Values,
+    values: Values<'a>,
     pairs: Vec<Pair>,
     streams: Vec<Together>,
     /// Rules that are no comparison, with their places.
@@ -57,13 +60,13 @@ enum Join {
     Or(usize, usize),
 }
 
-impl RuleBits {
+impl<'c> RuleBits<'c> {
     /// Rules over columns that were prepared.
-    pub(super) fn new(rules: &[&Truth], columns: &Columns<'_>, tile: usize) -> Self {
+    pub(super) fn new(rules: &[&Truth], columns: &Columns<'c>, tile: usize) -> Self {
         let tile_words = tile / WORD;
         let mut new = Self {
             tile_words,
-            values: Values { numbers: Vec::new(), directions: Vec::new() },
+            values: Values::default(),
             pairs: Vec::new(),
             streams: Vec::new(),
             joins: Vec::new(),
@@ -83,7 +86,7 @@ impl RuleBits {
     }
 
     /// The place of `rule`, which comes behind those of its parts. Comparisons of the same two operands share them.
-    fn add<'a>(&mut self, rule: &'a Truth, columns: &Columns<'_>, seen: &mut Seen<'a>) -> usize {
+    fn add<'a>(&mut self, rule: &'a Truth, columns: &Columns<'c>, seen: &mut Seen<'a>) -> usize {
         if let Some(&known) = self.places.get(&rule.key) {
             return known;
         }
@@ -120,7 +123,7 @@ impl RuleBits {
         &mut self,
         series: &'a Series,
         constant: bool,
-        columns: &Columns<'_>,
+        columns: &Columns<'c>,
         seen: &mut Seen<'a>,
     ) -> Operand {
         if let SeriesKind::Constant(value) = series.kind {
@@ -128,24 +131,55 @@ impl RuleBits {
         }
         let family = Family::of(series);
         let as_bits = constant && family.is_some_and(Family::is_direction);
-        *seen.operands.entry((&series.key, as_bits)).or_insert_with(|| {
-            let tile = PIECE.min(self.tile_words * WORD);
-            let Values { numbers, directions } = &mut self.values;
-            let operand = if as_bits {
-                directions.push(Direction::new(tile / WORD));
-                Operand::Direction(directions.len() - 1)
-            } else {
-                let formula = family.is_none().then(|| Formula::new(series, columns));
-                numbers.push(Number::new(formula, tile));
-                Operand::Number(numbers.len() - 1)
-            };
-            if let Some(family) = family {
+        if let Some(&known) = seen.operands.get(&(&*series.key, as_bits)) {
+            return known;
+        }
+        let tile = PIECE.min(self.tile_words * WORD);
+        let operand = match family {
+            Some(family) => {
+                let operand = if as_bits {
+                    self.values.directions.push(Direction::new(tile / WORD));
+                    Operand::Direction(self.values.directions.len() - 1)
+                } else {
+                    self.values.numbers.push(Number::new(Source::Stream, tile));
+                    Operand::Number(self.values.numbers.len() - 1)
+                };
                 match seen.streamed.iter_mut().find(|(known, _)| *known == family) {
                     Some((_, all)) => all.push((series, operand)),
                     None => seen.streamed.push((family, vec![(series, operand)])),
                 }
+                operand
             }
-            operand
+            None => {
+                let leaf = |leaf, lag| self.leaf(leaf, lag, columns, seen);
+                match Formula::new(series, &mut { leaf }) {
+                    Formula::Leaf(number) => Operand::Number(number),
+                    formula => {
+                        self.values.formulas.push(formula);
+                        Operand::Formula(self.values.formulas.len() - 1)
+                    }
+                }
+            }
+        };
+        seen.operands.insert((&series.key, as_bits), operand);
+        operand
+    }
+
+    /// The number of a leaf of a formula.
+    fn leaf<'a>(
+        &mut self,
+        series: &'a Series,
+        lag: usize,
+        columns: &Columns<'c>,
+        seen: &mut Seen<'a>,
+    ) -> usize {
+        let tile = PIECE.min(self.tile_words * WORD);
+        let Values { numbers, ladders, .. } = &mut self.values;
+        *seen.leaves.entry((&series.key, lag)).or_insert_with(|| {
+            let made = Made::new(series, lag, columns, ladders).map(Source::Made);
+            let column = || Source::Column(Lagged { values: columns.get(series), lag });
+            numbers.push(Number::new(made.unwrap_or_else(column), tile));
+            numbers.len() - 1
         })
     }
 
@@ -161,7 +195,7 @@ impl RuleBits {
         for from in bars.clone().step_by(PIECE) {
             let piece = from..(from + PIECE).min(bars.end);
             let words = &mut words[(from - bars.start) / WORD..];
-            values.numbers.iter_mut().for_each(|number| number.make(&piece));
+            values.make(&piece);
             streams.iter_mut().for_each(|together| together.make(piece.len(), values));
             for pair in &mut *pairs {
                 pair.tile(&piece, values, room, words, *tile_words);
@@ -195,7 +229,7 @@ impl Together {
     }
 
     /// Hands the next `n_bars` bars out. Rows are as long as words.
-    fn make(&mut self, n_bars: usize, values: &mut Values) {
+    fn make(&mut self, n_bars: usize, values: &mut Values<'_>) {
         for (word, from) in (0..n_bars).step_by(ROWS).enumerate() {
             let to = (from + ROWS).min(n_bars);
             self.stream.advance(to - from);
@@ -205,9 +239,9 @@ impl Together {
                         values.directions[of].set(word, self.stream.directions(i));
                     }
                     Operand::Number(of) => {
-                        self.stream.hand_out(i, &mut values.numbers[of].values()[from..to]);
+                        self.stream.hand_out(i, &mut values.numbers[of].room()[from..to]);
                     }
-                    Operand::Constant(_) => {}
+                    Operand::Constant(_) | Operand::Formula(_) => {}
                 }
             }
         }
@@ -227,13 +261,28 @@ fn each(out: &mut [u64], a: &[u64], b: &[u64], f: impl Fn(u64, u64) -> u64) {
     out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = f(a, b));
 }
 
-/// Calls `found` with both sides of every comparison in `rule`.
-pub(super) fn operands<'a>(rule: &'a Truth, found: &mut dyn FnMut(&'a Series)) {
+/// Calls `found` with every column that `rule` reads: those of formulas that are not made where they are read, and the prices
+/// of what goes on from bar to bar.
+pub(super) fn columns<'a>(
+    rule: &'a Truth,
+    known: &'a Columns<'_>,
+    found: &mut dyn FnMut(&'a Series),
+) {
     if let TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } = &rule.kind {
-        found(a);
-        found(b);
+        for side in [a, b] {
+            if let Some(family) = Family::of(side) {
+                family.reads().into_iter().for_each(|price| found(known.price(price)));
+            } else {
+                let mut leaf = |leaf: &'a Series, _| {
+                    if !made::is_made(leaf, known) {
+                        found(leaf);
+                    }
+                };
+                Formula::new(side, &mut leaf);
+            }
+        }
     }
-    rule.children().for_each(|child| operands(child, found));
+    rule.children().for_each(|child| columns(child, known, found));
 }
 
 /// A leaf as its operands in the order of their keys, constants last, and what is read off them.

@@ -8,6 +8,7 @@ use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 
 use super::Walked;
+use super::bits::Lagged;
 use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
 use super::formula::Formula;
@@ -23,7 +24,7 @@ pub(super) enum Distance {
     /// The same at every bar.
     Fixed(Gap),
     /// A value a bar, quote units.
-    Varying(Formula),
+    Varying(Formula<Lagged>),
 }
 
 impl Distance {
@@ -31,7 +32,7 @@ impl Distance {
     fn at(&self, bar: usize) -> Gap {
         match self {
             Self::Fixed(gap) => *gap,
-            Self::Varying(formula) => Gap::quote(formula.at(bar)),
+            Self::Varying(formula) => Gap::quote(formula.at(&|column| column.at(bar))),
         }
     }
 }
