@@ -9,10 +9,8 @@ use crate::expr::{Bound, Series, Term, Truth};
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
-use super::bits::Lagged;
 use super::columns::Columns;
 use super::flags::Flags;
-use super::formula::Formula;
 use super::money::{Gap, Market};
 use super::pyramid::STRETCH;
 use super::rules::{self, RuleBits};
@@ -73,14 +71,10 @@ impl<'v> Ready<'v> {
         }
     }
 
-    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance> {
+    fn distance(&self, level: usize, bits: &RuleBits<'_>) -> Option<Distance> {
         Some(match self.signals.levels[level].as_ref()? {
             signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(*fraction)),
-            signals::Gap::Quote(_) => {
-                let series = self.varying(level)?;
-                let leaf = |leaf: &Series, lag| Lagged { values: columns.get(leaf), lag };
-                Distance::Varying(Formula::new(series, &mut { leaf }))
-            }
+            signals::Gap::Quote(_) => Distance::Varying(bits.distance(self.varying(level)?)?),
         })
     }
 
@@ -89,16 +83,16 @@ impl<'v> Ready<'v> {
         let mut found = Vec::new();
         self.rules().for_each(|rule| rules::columns(rule, known, &mut |column| found.push(column)));
         for level in (0..3).filter_map(|level| self.varying(level)) {
-            Formula::new(level, &mut |leaf, _| found.push(leaf));
+            rules::columns_of(level, known, &mut |column| found.push(column));
         }
         found
     }
 
-    fn job(&self, market: &Market, columns: &Columns<'_>) -> Job<'_> {
+    fn job(&self, market: &Market, bits: &RuleBits<'_>) -> Job<'_> {
         Job {
             rules: &self.variant.rules,
             market: market.clone(),
-            distances: [0, 1, 2].map(|level| self.distance(level, columns)),
+            distances: [0, 1, 2].map(|level| self.distance(level, bits)),
             time_stop_us: self.signals.time_stop_us,
         }
     }
@@ -149,30 +143,34 @@ fn shares<T: Copy>(all: &[T], n: usize) -> Vec<Vec<T>> {
 /// bits are in this core's cache.
 fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Market)]) {
     let rules: Vec<&Truth> = share.iter().flat_map(|(ready, _)| ready.rules()).collect();
-    let mut bits = RuleBits::new(&rules, columns, work.tile);
+    let distances: Vec<&Series> = share
+        .iter()
+        .flat_map(|(ready, _)| (0..3).filter_map(|level| ready.varying(level)))
+        .collect();
+    // Prices of a longer one would not stay near.
+    let tile_bars = work.tile.min(STRETCH);
+    let mut bits = RuleBits::new(&rules, &distances, columns, tile_bars);
     let places: Vec<[usize; 4]> = share
         .iter()
         .map(|(ready, _)| [0, 1, 2, 3].map(|rule| bits.place(ready.rule(rule))))
         .collect();
-    let jobs = share.iter().map(|(ready, market)| ready.job(market, columns));
+    let jobs = share.iter().map(|(ready, market)| ready.job(market, &bits));
     let mut walkers: Vec<Walker<'_>> =
         jobs.map(|job| Walker::new(job, work.tape, work.list)).collect();
     let shorts: Vec<bool> = share.iter().map(|(ready, _)| ready.rule(2).is_some()).collect();
     let (mut flags, mut near) = (Flags::new(), Near::new(work.tape));
     let n_bars = work.tape.bars.len();
-    for from in (0..n_bars).step_by(work.tile) {
+    for from in (0..n_bars).step_by(tile_bars) {
         if (work.cancelled)() {
             return;
         }
-        let tile = from..(from + work.tile).min(n_bars);
-        bits.advance(&tile);
-        for from in tile.clone().step_by(STRETCH) {
-            near.read(from, tile.end);
-            for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
-                let rules = places.map(|place| bits.words(place, &tile, &near.bars()));
-                flags.read(from, rules, walker.decisions(work.tape), *shorts);
-                walker.advance(&flags, &mut near);
-            }
+        let tile = from..(from + tile_bars).min(n_bars);
+        near.read(&tile);
+        bits.advance(&tile, &mut near.distances);
+        for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
+            let rules = places.map(|place| bits.words(place, &tile));
+            flags.read(from, rules, walker.decisions(work.tape), *shorts);
+            walker.advance(&flags, &mut near);
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {

@@ -154,10 +154,6 @@ impl Buffer {
 }
 
 impl Lagged {
-    pub(super) fn at(&self, bar: usize) -> f64 {
-        bar.checked_sub(self.lag).map_or(f64::NAN, |at| self.values[at])
-    }
-
     /// The values of `bars` in their column, if they lie there in whole words.
     fn whole(&self, bars: &Range<usize>) -> Option<&[f64]> {
         let whole = bars.len().is_multiple_of(WORD) && self.lag <= bars.start;
@@ -234,6 +230,21 @@ impl Values<'_> {
         self.numbers.iter_mut().for_each(|number| number.make(bars, &self.ladders));
     }
 
+    /// Copies an operand over `bars`, which are the present tile.
+    pub(super) fn copy(&self, of: Operand, bars: &Range<usize>, out: &mut [f64]) {
+        match of {
+            Operand::Constant(value) => out.fill(value),
+            Operand::Number(number) => {
+                out.copy_from_slice(&self.numbers[number].values(bars)[..bars.len()]);
+            }
+            Operand::Formula(formula) => {
+                let leaf = |number: &usize| self.numbers[*number].values(bars);
+                self.formulas[formula].fill(0, out, &leaf);
+            }
+            Operand::Direction(_) => unreachable!("a direction is compared with a constant"),
+        }
+    }
+
     /// An operand over `bars`, for which there is room.
     fn lane<'v>(
         &'v self,
@@ -248,12 +259,10 @@ impl Values<'_> {
                 return Lane::constant(constant);
             }
             Operand::Number(number) => self.numbers[number].values(bars),
-            Operand::Formula(formula) => {
-                let leaf = |number: &usize| self.numbers[*number].values(bars);
-                self.formulas[formula].fill(0, room.of(bars.len()), &leaf);
+            Operand::Formula(_) | Operand::Direction(_) => {
+                self.copy(of, bars, room.of(bars.len()));
                 room.values()
             }
-            Operand::Direction(_) => unreachable!("a direction is compared with a constant"),
         };
         Lane::column(values.as_chunks::<WORD>().0)
     }

@@ -1,4 +1,4 @@
-//! Numbers as trees over leaves: read at one bar, or over a stretch of bars into a buffer.
+//! Numbers as trees over leaves, a stretch of bars at a time.
 //! No rule may enter, and nothing that looks at several bars: such a number is a leaf, whoever makes it.
 
 use crate::expr::{Arith, Function, Series, SeriesKind, greater, lesser};
@@ -51,20 +51,6 @@ impl<L> Formula<L> {
                 Some((inner, bars)) => Self::lagged(inner, lag + bars, leaf),
                 None => Self::Leaf(leaf(series, lag)),
             },
-        }
-    }
-
-    /// The value at one bar, at which `leaf` tells those of the leaves.
-    #[inline]
-    pub(super) fn at(&self, leaf: &impl Fn(&L) -> f64) -> f64 {
-        match self {
-            Self::Constant(value) => *value,
-            Self::Leaf(of) => leaf(of),
-            Self::Neg(x) => -x.at(leaf),
-            Self::Abs(x) => x.at(leaf).abs(),
-            Self::Join(Join::Arith(op), a, b) => op.apply(a.at(leaf), b.at(leaf)),
-            Self::Join(Join::Min, a, b) => lesser(a.at(leaf), b.at(leaf)),
-            Self::Join(Join::Max, a, b) => greater(a.at(leaf), b.at(leaf)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Lows and highs of blocks of bars, and of all runs of 1, 2, 4 … of them within one stretch: bounds of any range by two
 //! looks, and the bar that first leaves a band. It knows nothing of trades, and keeps the columns as slices of the bars.
 
+use std::ops::Range;
+
 use crate::simd::{self, Task};
 
 /// Bars of a block.
@@ -105,30 +107,10 @@ impl<'a> Spans<'a> {
         if to <= from {
             return None;
         }
-        let inside = |[low, high]: [i64; 2]| (low > floor) & (high.wrapping_neg() < ceiling);
-        let (mut block, last) = self.blocks(from, to);
-        while block <= last {
-            // Over runs that lie inside, each no longer than the one before.
-            for level in (0..=(last - block + 1).ilog2() as usize).rev() {
-                let run = 1 << level;
-                // Which of them do is anyone's guess, so that nothing is skipped.
-                let passed = (block + run <= last + 1) & inside(self.levels[level][block % BLOCKS]);
-                block += run * usize::from(passed);
-            }
-            if block > last {
-                return None;
-            }
-            let start = self.from + block * BLOCK;
-            let (start, end) = (start.max(from), (start + BLOCK).min(to));
-            let (low, high) = (&self.of.low[start..end], &self.of.high[start..end]);
-            let outside = |(&low, &high): (&i64, &i64)| low <= floor || high >= ceiling;
-            if let Some(offset) = low.iter().zip(high).position(outside) {
-                return Some(start + offset);
-            }
-            // It was a bar of the same block in front of `from`, or behind.
-            block += 1;
-        }
-        None
+        let (first, last) = self.blocks(from, to);
+        let (blocks, bars) = (&self.levels[0][first..=last], self.from + first * BLOCK..to);
+        let Pyramid { low, high, .. } = self.of;
+        simd::wide(Search { blocks, low, high, bars, from, floor, ceiling })
     }
 
     /// End of the block that holds bar `from`.
@@ -150,6 +132,85 @@ impl<'a> Spans<'a> {
     fn blocks(&self, from: usize, to: usize) -> (usize, usize) {
         ((from - self.from) / BLOCK, (to - 1 - self.from) / BLOCK)
     }
+}
+
+/// What looks for the first bar outside of a band: blocks first, several an instruction, and then the bars of those that may
+/// hold one.
+struct Search<'a> {
+    blocks: &'a [[i64; 2]],
+    low: &'a [i64],
+    high: &'a [i64],
+    /// From where the first block begins to behind the last bar that counts.
+    bars: Range<usize>,
+    /// The first bar that counts.
+    from: usize,
+    floor: i64,
+    ceiling: i64,
+}
+
+impl Task for Search<'_> {
+    type Out = Option<usize>;
+
+    #[inline(always)]
+    fn run(self) -> Option<usize> {
+        let (mut start, mut blocks) = (self.bars.start, self.blocks);
+        loop {
+            let passed = self.inside(blocks);
+            start += passed * BLOCK;
+            let (_, behind) = blocks[passed..].split_first()?;
+            let found = self.first_of_block(start);
+            if found < self.bars.end {
+                return Some(found);
+            }
+            (start, blocks) = (start + BLOCK, behind);
+        }
+    }
+}
+
+impl Search<'_> {
+    /// How many blocks lie inside the band before one that does not.
+    #[inline(always)]
+    fn inside(&self, blocks: &[[i64; 2]]) -> usize {
+        /// Blocks that are looked at together.
+        const MANY: usize = 4;
+        let bounds = [self.floor, self.ceiling.wrapping_neg()];
+        let outside = |block: &[i64; 2]| (block[0] <= bounds[0]) | (block[1] <= bounds[1]);
+        let (groups, rest) = blocks.as_chunks::<MANY>();
+        for (nth, group) in groups.iter().enumerate() {
+            let first = first_of::<MANY>(|i| outside(&group[i]));
+            if first < MANY {
+                return nth * MANY + first;
+            }
+        }
+        let passed = groups.len() * MANY;
+        passed + rest.iter().position(outside).unwrap_or(rest.len())
+    }
+
+    /// The first bar that counts and lies outside, of the block that begins at `start`; behind all bars, if there is none.
+    #[inline(always)]
+    fn first_of_block(&self, start: usize) -> usize {
+        let (low, high) = (&self.low[start..], &self.high[start..]);
+        let skipped = self.from.saturating_sub(start);
+        let outside =
+            |i: usize| (i >= skipped) & ((low[i] <= self.floor) | (high[i] >= self.ceiling));
+        let first = match (low.first_chunk::<BLOCK>(), high.first_chunk::<BLOCK>()) {
+            (Some(low), Some(high)) => first_of::<BLOCK>(|i| {
+                (i >= skipped) & ((low[i] <= self.floor) | (high[i] >= self.ceiling))
+            }),
+            _ => (0..low.len()).find(|&i| outside(i)).unwrap_or(BLOCK),
+        };
+        if first < BLOCK { start + first } else { usize::MAX }
+    }
+}
+
+/// The first of `N` places at which `is` is true, else `N`; all are looked at, at once.
+#[inline(always)]
+fn first_of<const N: usize>(is: impl Fn(usize) -> bool) -> usize {
+    let mut first = N;
+    for i in 0..N {
+        first = first.min(if is(i) { i } else { N });
+    }
+    first
 }
 
 /// The extremes of every block of a stretch.

@@ -1,5 +1,5 @@
-//! The rules of some variants as bits, a tile of bars after the other, every distinct comparison and rule once.
-//! No variant's money may enter; which bars fire is all that leaves.
+//! The rules of some variants as bits, and the distances of their levels, a tile of bars after the other; every distinct
+//! comparison, rule and distance once. No variant's money may enter.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -41,6 +41,8 @@ pub(super) struct RuleBits<'a> {
     /// Rules that are no comparison, with their places.
     joins: Vec<(usize, Join)>,
     places: HashMap<Arc<str>, usize>,
+    /// Distances of levels, by the keys of their series.
+    distances: Vec<(Arc<str>, Operand)>,
     /// `tile_words` words a place.
     words: Vec<u64>,
     room: Room,
@@ -61,8 +63,13 @@ enum Join {
 }
 
 impl<'c> RuleBits<'c> {
-    /// Rules over columns that were prepared.
-    pub(super) fn new(rules: &[&Truth], columns: &Columns<'c>, tile: usize) -> Self {
+    /// Rules, and distances of levels, over columns that were prepared.
+    pub(super) fn new(
+        rules: &[&Truth],
+        distances: &[&Series],
+        columns: &Columns<'c>,
+        tile: usize,
+    ) -> Self {
         let tile_words = tile / WORD;
         let mut new = Self {
             tile_words,
@@ -71,12 +78,19 @@ impl<'c> RuleBits<'c> {
             streams: Vec::new(),
             joins: Vec::new(),
             places: HashMap::new(),
+            distances: Vec::new(),
             words: Vec::new(),
             room: Room::new(tile_words.min(PIECE / WORD)),
         };
         let mut seen = Seen::default();
         for rule in rules {
             new.add(rule, columns, &mut seen);
+        }
+        for distance in distances {
+            if new.distance(distance).is_none() {
+                let operand = new.operand(distance, false, columns, &mut seen);
+                new.distances.push((Arc::clone(&distance.key), operand));
+            }
         }
         for (family, all) in seen.streamed {
             new.streams.push(Together::new(family, all, columns));
@@ -188,9 +202,15 @@ impl<'c> RuleBits<'c> {
         rule.and_then(|rule| self.places.get(&rule.key)).copied().unwrap_or(NOTHING)
     }
 
-    /// Goes on to the tile of `bars`, which begins where the last one ended.
-    pub(super) fn advance(&mut self, bars: &Range<usize>) {
-        let Self { tile_words, values, pairs, streams, joins, words, room, .. } = self;
+    /// The place of a distance among those that [`Self::advance`] fills.
+    pub(super) fn distance(&self, series: &Series) -> Option<usize> {
+        self.distances.iter().position(|(key, _)| *key == series.key)
+    }
+
+    /// Goes on to the tile of `bars`, which begins where the last one ended, and writes the distances over it.
+    pub(super) fn advance(&mut self, bars: &Range<usize>, out: &mut Vec<Vec<f64>>) {
+        let Self { tile_words, values, pairs, streams, joins, words, room, distances, .. } = self;
+        out.resize(distances.len(), vec![f64::NAN; *tile_words * WORD]);
         // Pieces so small that one operand stays in the nearest cache while others pass.
         for from in bars.clone().step_by(PIECE) {
             let piece = from..(from + PIECE).min(bars.end);
@@ -199,6 +219,9 @@ impl<'c> RuleBits<'c> {
             streams.iter_mut().for_each(|together| together.make(piece.len(), values));
             for pair in &mut *pairs {
                 pair.tile(&piece, values, room, words, *tile_words);
+            }
+            for ((_, distance), out) in distances.iter().zip(&mut *out) {
+                values.copy(*distance, &piece, &mut out[from - bars.start..][..piece.len()]);
             }
         }
         let n_words = bars.len().div_ceil(WORD);
@@ -214,10 +237,9 @@ impl<'c> RuleBits<'c> {
         }
     }
 
-    /// The bits of some bars of the present tile at a place.
-    pub(super) fn words(&self, place: usize, tile: &Range<usize>, bars: &Range<usize>) -> &[u64] {
-        let first = (bars.start - tile.start) / WORD;
-        &self.words[place * self.tile_words + first..][..bars.len().div_ceil(WORD)]
+    /// The bits of the present tile, that of `bars`, at a place.
+    pub(super) fn words(&self, place: usize, bars: &Range<usize>) -> &[u64] {
+        &self.words[place * self.tile_words..][..bars.len().div_ceil(WORD)]
     }
 }
 
@@ -261,28 +283,35 @@ fn each(out: &mut [u64], a: &[u64], b: &[u64], f: impl Fn(u64, u64) -> u64) {
     out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = f(a, b));
 }
 
-/// Calls `found` with every column that `rule` reads: those of formulas that are not made where they are read, and the prices
-/// of what goes on from bar to bar.
+/// Calls `found` with every column that `rule` reads.
 pub(super) fn columns<'a>(
     rule: &'a Truth,
     known: &'a Columns<'_>,
     found: &mut dyn FnMut(&'a Series),
 ) {
     if let TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } = &rule.kind {
-        for side in [a, b] {
-            if let Some(family) = Family::of(side) {
-                family.reads().into_iter().for_each(|price| found(known.price(price)));
-            } else {
-                let mut leaf = |leaf: &'a Series, _| {
-                    if !made::is_made(leaf, known) {
-                        found(leaf);
-                    }
-                };
-                Formula::new(side, &mut leaf);
-            }
-        }
+        columns_of(a, known, found);
+        columns_of(b, known, found);
     }
     rule.children().for_each(|child| columns(child, known, found));
+}
+
+/// Calls `found` with every column that a number reads: those of a formula that are not made where they are read, and the
+/// prices of what goes on from bar to bar.
+pub(super) fn columns_of<'a>(
+    number: &'a Series,
+    known: &'a Columns<'_>,
+    found: &mut dyn FnMut(&'a Series),
+) {
+    if let Some(family) = Family::of(number) {
+        return family.reads().into_iter().for_each(|price| found(known.price(price)));
+    }
+    let mut leaf = |leaf: &'a Series, _| {
+        if !made::is_made(leaf, known) {
+            found(leaf);
+        }
+    };
+    Formula::new(number, &mut leaf);
 }
 
 /// A leaf as its operands in the order of their keys, constants last, and what is read off them.

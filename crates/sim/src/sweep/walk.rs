@@ -8,13 +8,11 @@ use crate::order::{ExitReason, RejectReason};
 use crate::rules::{Intrabar, Rules};
 
 use super::Walked;
-use super::bits::Lagged;
 use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
-use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
 use super::money::{Gap, Market};
-use super::pyramid::{STRETCH, Spans};
+use super::pyramid::Spans;
 use super::round;
 use super::tape::Tape;
 
@@ -23,16 +21,16 @@ use super::tape::Tape;
 pub(super) enum Distance {
     /// The same at every bar.
     Fixed(Gap),
-    /// A value a bar, quote units.
-    Varying(Formula<Lagged>),
+    /// A value a bar, quote units: the place among [`Near::distances`].
+    Varying(usize),
 }
 
 impl Distance {
     #[inline(always)]
-    fn at(&self, bar: usize) -> Gap {
+    fn at(&self, bar: usize, near: &Near<'_>) -> Gap {
         match self {
             Self::Fixed(gap) => *gap,
-            Self::Varying(formula) => Gap::quote(formula.at(&|column| column.at(bar))),
+            Self::Varying(place) => Gap::quote(near.distances[*place][bar - near.from]),
         }
     }
 }
@@ -54,6 +52,8 @@ pub(super) struct Near<'a> {
     /// Lows and highs.
     range: Spans<'a>,
     closes: Spans<'a>,
+    /// Distances of levels, one value a bar.
+    pub(super) distances: Vec<Vec<f64>>,
     /// Its bars.
     from: usize,
     to: usize,
@@ -65,18 +65,15 @@ impl<'a> Near<'a> {
     /// In front of the first bar.
     pub(super) fn new(tape: &'a Tape<'a>) -> Self {
         let (range, closes) = (Spans::new(&tape.range), Spans::new(&tape.closes));
-        Self { tape, range, closes, from: 0, to: 0, waiting: Waiting::new() }
+        let (distances, waiting) = (Vec::new(), Waiting::new());
+        Self { tape, range, closes, distances, from: 0, to: 0, waiting }
     }
 
-    /// Goes to the stretch from `from` on, which ends at `end` at the latest.
-    pub(super) fn read(&mut self, from: usize, end: usize) {
-        (self.from, self.to) = (from, end.min(from + STRETCH));
-        self.range.read(from);
-        self.closes.read(from);
-    }
-
-    pub(super) fn bars(&self) -> Range<usize> {
-        self.from..self.to
+    /// Goes to the stretch of `bars`; its distances are written by others.
+    pub(super) fn read(&mut self, bars: &Range<usize>) {
+        (self.from, self.to) = (bars.start, bars.end);
+        self.range.read(bars.start);
+        self.closes.read(bars.start);
     }
 }
 
@@ -200,7 +197,7 @@ impl<'a> Walker<'a> {
     fn entered(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Option<Option<Held>> {
         // The close of the bar of the fill is the first to decide something, unless the fill was at that close.
         self.next = decided + 1;
-        match self.enter(long, decided, near.tape) {
+        match self.enter(long, decided, near) {
             Ok(held) => Some(Some(held)),
             Err(Not::Refused(reason)) => {
                 self.books.reject(reason, 1);
@@ -212,7 +209,8 @@ impl<'a> Walker<'a> {
 
     /// The tests stand in the order in which a refusal is named.
     #[inline(always)]
-    fn enter(&mut self, long: bool, decided: usize, tape: &Tape<'_>) -> Result<Held, Not> {
+    fn enter(&mut self, long: bool, decided: usize, near: &Near<'_>) -> Result<Held, Not> {
+        let tape = near.tape;
         let (market, bar) = (&self.job.market, self.fill_bar(decided));
         let equity = self.books.cash;
         if equity <= 0 {
@@ -222,7 +220,7 @@ impl<'a> Walker<'a> {
         let (mut levels, mut trailing) = Default::default();
         if self.guarded {
             (levels, trailing) = self
-                .levels(long, price, decided)
+                .levels(long, price, decided, near)
                 .ok_or(Not::Refused(RejectReason::StopUndefined))?;
         }
         let stop = levels.stop_loss.or(levels.first_trail);
@@ -254,12 +252,17 @@ impl<'a> Walker<'a> {
 
     /// Levels around `entry`, and the distance of the trailing one; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
-    fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<(Levels, Option<Gap>)> {
-        let [stop_loss, target, trailing] = self
-            .job
-            .distances
-            .each_ref()
-            .map(|of| of.as_ref().map(|distance| distance.at(decided)));
+    fn levels(
+        &self,
+        long: bool,
+        entry: i64,
+        decided: usize,
+        near: &Near<'_>,
+    ) -> Option<(Levels, Option<Gap>)> {
+        let [stop_loss, target, trailing] = &self.job.distances;
+        let stop_loss = gap(stop_loss, decided, near);
+        let target = gap(target, decided, near);
+        let trailing = gap(trailing, decided, near);
         let levels = Levels {
             stop_loss: level(stop_loss, entry, !long)?,
             target: level(target, entry, long)?,
@@ -345,6 +348,15 @@ impl<'a> Walker<'a> {
             if maker { market.maker_price(raw, buying) } else { market.taker_price(raw, buying) };
         let lot = market.cost(held.lot.quantity, price, maker)?;
         self.books.close(held, &Closing { bar, price, reason, lot }, &mut near.waiting)
+    }
+}
+
+/// A distance, if there is one, as it is at `bar`.
+#[inline(always)]
+fn gap(distance: &Option<Distance>, bar: usize, near: &Near<'_>) -> Option<Gap> {
+    match distance {
+        Some(distance) => Some(distance.at(bar, near)),
+        None => None,
     }
 }
 
