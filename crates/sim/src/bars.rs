@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use crate::exact;
+use crate::simd;
 use crate::timeframe::{self, Timeframe};
 use crate::units::Units;
 
@@ -127,6 +128,8 @@ pub struct Bars {
     timeframe: Timeframe,
     n_warmup: usize,
     columns: Columns,
+    /// The greatest high.
+    highest: i64,
 }
 
 impl Bars {
@@ -154,7 +157,10 @@ impl Bars {
         columns: Columns,
     ) -> Result<Self, Box<(BarsError, Columns)>> {
         match check(&columns, timeframe, n_warmup) {
-            Ok(()) => Ok(Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns }),
+            Ok(()) => {
+                let highest = simd::extremes(&columns.high).1;
+                Ok(Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns, highest })
+            }
             Err(error) => Err(Box::new((error, columns))),
         }
     }
@@ -186,13 +192,17 @@ impl Bars {
     #[must_use]
     pub fn day_ends(&self) -> Vec<usize> {
         let (time_us, mut next) = (self.time_us(), self.n_warmup);
-        // No day has more bars than that.
-        let most = usize::try_from(timeframe::DAY_US / self.timeframe.us()).unwrap_or(0) + 1;
         let mut ends = Vec::new();
         while let Some(&opening) = time_us.get(next) {
             let day = timeframe::day(opening);
+            // Without a gap it has all the bars that are left of it; with gaps fewer, never more.
+            let left = timeframe::DAY_US - opening.rem_euclid(timeframe::DAY_US);
+            let most = usize::try_from((left - 1) / self.timeframe.us()).unwrap_or(0) + 1;
             let near = &time_us[next..time_us.len().min(next + most)];
-            next += near.partition_point(|&time| timeframe::day(time) == day);
+            next += match near.last() {
+                Some(&last) if timeframe::day(last) == day => near.len(),
+                _ => near.partition_point(|&time| timeframe::day(time) == day),
+            };
             ends.push(next - 1);
         }
         ends
@@ -220,6 +230,12 @@ impl Bars {
     #[must_use]
     pub fn high(&self) -> &[i64] {
         &self.columns.high
+    }
+
+    /// The greatest of all prices, in units of 1e-8.
+    #[must_use]
+    pub fn highest(&self) -> i64 {
+        self.highest
     }
 
     /// Lowest prices in units of 1e-8.
@@ -261,7 +277,9 @@ impl Bars {
         if n <= self.n_warmup {
             return Err(BarsError::Warmup { warmup: self.n_warmup, bars: n });
         }
-        Ok(Self { columns: self.columns_of(0..n), symbol: self.symbol.clone(), ..*self })
+        let columns = self.columns_of(0..n);
+        let highest = simd::extremes(&columns.high).1;
+        Ok(Self { columns, symbol: self.symbol.clone(), highest, ..*self })
     }
 
     /// The bars from `first` on, as if there had been none before; none of them is warm-up.
@@ -273,7 +291,8 @@ impl Bars {
             return Err(BarsError::Empty);
         }
         let columns = self.columns_of(first..self.len());
-        Ok(Self { columns, symbol: self.symbol.clone(), n_warmup: 0, ..*self })
+        let highest = simd::extremes(&columns.high).1;
+        Ok(Self { columns, symbol: self.symbol.clone(), n_warmup: 0, highest, ..*self })
     }
 
     /// A copy of bars `range`.

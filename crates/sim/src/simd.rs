@@ -82,31 +82,6 @@ pub(crate) fn extremes(values: &[i64]) -> (i64, i64) {
     extremes_plain(values)
 }
 
-/// Some integers, cut into blocks of so many.
-struct Blocks<'a>(&'a [i64], usize);
-
-impl Task for Blocks<'_> {
-    type Out = (Vec<i64>, Vec<i64>);
-
-    #[inline(always)]
-    fn run(self) -> Self::Out {
-        let n_blocks = self.0.len().div_ceil(self.1);
-        let (mut least, mut greatest) =
-            (Vec::with_capacity(n_blocks), Vec::with_capacity(n_blocks));
-        for block in self.0.chunks(self.1) {
-            let extremes = extremes_plain(block);
-            least.push(extremes.0);
-            greatest.push(extremes.1);
-        }
-        (least, greatest)
-    }
-}
-
-/// The extremes of every `fan` values, of the last ones there may be fewer: all least, all greatest.
-pub(crate) fn block_extremes(values: &[i64], fan: usize) -> (Vec<i64>, Vec<i64>) {
-    wide(Blocks(values, fan))
-}
-
 /// Inlined where wider registers are allowed, it uses them.
 #[inline(always)]
 fn extremes_plain(values: &[i64]) -> (i64, i64) {

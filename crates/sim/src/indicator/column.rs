@@ -27,8 +27,8 @@ pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
     if let Some(prices) = bars.prices(column) {
         let mut values = super::filled(0.0, prices.len());
         let out = Arc::make_mut(&mut values);
-        if simd::extremes(prices).1 < EXACT_DOUBLE {
-            simd::wide(Doubles { prices, out });
+        if bars.highest() < EXACT_DOUBLE {
+            doubles(prices, out);
         } else {
             out.iter_mut().zip(prices).for_each(|(out, &units)| *out = double(units.into()));
         }
@@ -38,6 +38,11 @@ pub(super) fn values(bars: &Bars, column: Column) -> Arc<[f64]> {
         Some(units) => units.iter().map(|units| units.map_or(f64::NAN, double)).collect(),
         None => super::filled(f64::NAN, bars.len()),
     }
+}
+
+/// Prices as doubles; in units of 1e-8 all of them are below 2^53.
+pub(crate) fn doubles(prices: &[i64], out: &mut [f64]) {
+    simd::wide(Doubles { prices, out });
 }
 
 /// Prices that are doubles themselves in units of 1e-8, so that one division is all that rounds.
@@ -82,11 +87,13 @@ impl Exact {
 /// `op` over windows of `n` bars of `column`, run by run of its defined values.
 pub(super) fn exact(bars: &Bars, column: Column, op: Exact, n: usize, out: &mut [f64]) {
     if let Some(prices) = bars.prices(column) {
-        let steps = if let Exact::Stddev = op { Steps::of(prices, n) } else { None };
-        return match steps {
-            Some(steps) => steps.stddev(prices, n, out),
-            None => over(prices, op, n, out),
-        };
+        if let Exact::Stddev = op {
+            let steps = Steps::of(prices);
+            if steps.fit(n) {
+                return steps.stddev(prices, n, out);
+            }
+        }
+        return over(prices, op, n, out);
     }
     let Some(units) = bars.extra(column) else { return };
     for run in runs(units.len(), |i| units.get(i).is_some()) {
@@ -212,17 +219,19 @@ fn stddev<T: Copy + Into<i128>>(x: &[T], n: usize, out: &mut [f64]) {
 
 /// Distances of prices from one of them, counted in steps that all of them are multiples of, so few that the spread of every
 /// window is a double itself: no rounding comes in but those of the long way.
-#[derive(Clone, Copy)]
-struct Steps {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
     base: i64,
     /// Units of 1e-8 of one.
     step: i64,
+    /// From the least price to the greatest.
+    range: i64,
 }
 
 impl Steps {
-    /// `None` where they are too many.
-    fn of(prices: &[i64], n: usize) -> Option<Self> {
-        let base = *prices.first()?;
+    /// Those of `prices`, which are not empty.
+    pub(crate) fn of(prices: &[i64]) -> Self {
+        let base = prices.first().copied().unwrap_or_default();
         // Between prices, which are above 0, every distance fits.
         let whole = |of: i64| prices.iter().all(|price| price.wrapping_sub(base) % of == 0);
         // Divided by constants, which takes no division.
@@ -231,41 +240,67 @@ impl Steps {
             () if whole(1_000) => 1_000,
             () => 1,
         };
-        // n Σd² − (Σd)² is at most (n × range / 2)².
         let (least, greatest) = simd::extremes(prices);
-        let spread = ((greatest - least) / step).checked_mul(i64::try_from(n).ok()?)?;
-        (spread < 1 << 27).then_some(Self { base, step })
+        Self { base, step, range: greatest.wrapping_sub(least) / step }
     }
 
-    /// The deviations of all full windows of `n` bars, from sums in front of each bar that wrap, as only differences count.
+    /// Whether they are few enough for windows of `n` bars.
+    pub(crate) fn fit(self, n: usize) -> bool {
+        // n Σd² − (Σd)² is at most (n × range / 2)².
+        let spread = i64::try_from(n).ok().and_then(|n| self.range.checked_mul(n));
+        spread.is_some_and(|spread| spread < 1 << 27)
+    }
+
+    /// The deviations of all full windows of `n` bars, a block at a time.
     fn stddev(self, prices: &[i64], n: usize, out: &mut [f64]) {
         const BLOCK: usize = 1_024;
         let Some(out) = out.get_mut(n - 1..) else { return };
-        let (mut sums, mut squares) = (Vec::new(), Vec::new());
         for (nth, out) in out.chunks_mut(BLOCK).enumerate() {
-            let (mut sum, mut square) = (0_i64, 0_i64);
-            sums.clear();
-            squares.clear();
-            for price in &prices[nth * BLOCK..nth * BLOCK + out.len() + n - 1] {
-                sums.push(sum);
-                squares.push(square);
-                let distance = self.steps(*price);
-                sum = sum.wrapping_add(distance);
-                square = square.wrapping_add(distance.wrapping_mul(distance));
-            }
-            sums.push(sum);
-            squares.push(square);
-            simd::wide(Spreads { step: self.step, sums: &sums, squares: &squares, n, out });
+            let prices = &prices[nth * BLOCK..nth * BLOCK + out.len() + n - 1];
+            DeviationSums::new(self, prices).deviations(0, n, out);
         }
     }
 
-    fn steps(self, price: i64) -> i64 {
+    fn count(self, price: i64) -> i64 {
         let distance = price.wrapping_sub(self.base);
         match self.step {
             1_000_000 => distance / 1_000_000,
             1_000 => distance / 1_000,
             _ => distance,
         }
+    }
+}
+
+/// What makes deviations of windows of any length: in front of each bar the sum of all distances in steps, and of their
+/// squares; wrapping, as only differences count.
+#[derive(Debug)]
+pub(crate) struct DeviationSums {
+    steps: Steps,
+    sums: Vec<i64>,
+    squares: Vec<i64>,
+}
+
+impl DeviationSums {
+    pub(crate) fn new(steps: Steps, prices: &[i64]) -> Self {
+        let (mut sum, mut square) = (0_i64, 0_i64);
+        let mut sums = Vec::with_capacity(prices.len() + 1);
+        let mut squares = Vec::with_capacity(prices.len() + 1);
+        sums.push(sum);
+        squares.push(square);
+        for price in prices {
+            let distance = steps.count(*price);
+            sum = sum.wrapping_add(distance);
+            square = square.wrapping_add(distance.wrapping_mul(distance));
+            sums.push(sum);
+            squares.push(square);
+        }
+        Self { steps, sums, squares }
+    }
+
+    /// Population standard deviations of windows of `n` bars, which the steps fit; the first begins at the bar `first`.
+    pub(crate) fn deviations(&self, first: usize, n: usize, out: &mut [f64]) {
+        let (sums, squares) = (&self.sums[first..], &self.squares[first..]);
+        simd::wide(Spreads { step: self.steps.step, sums, squares, n, out });
     }
 }
 
@@ -323,12 +358,13 @@ mod tests {
             let x: Vec<i64> = (0..300).map(|_| 5_000_000_000 + step * next(most)).collect();
             for n in [1, 2, 20] {
                 let (mut short, mut long) = (vec![0.0; 300], vec![0.0; 300]);
-                Steps::of(&x, n).expect("few steps").stddev(&x, n, &mut short);
+                assert!(Steps::of(&x).fit(n), "few steps");
+                Steps::of(&x).stddev(&x, n, &mut short);
                 over(&x, Exact::Stddev, n, &mut long);
                 assert_eq!(short, long, "{step} {n}");
             }
             let far: Vec<i64> = x.iter().copied().chain([1 << 61]).collect();
-            assert!(Steps::of(&far, 2).is_none());
+            assert!(!Steps::of(&far).fit(2));
         }
     }
 }

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use crate::bars::{Bars, Column};
 use crate::expr::{Bound, Function, Series, SeriesKind, Term, Truth, TruthKind, greater, lesser};
 
+pub(crate) use column::{DeviationSums, Steps, doubles};
 pub(crate) use stream::{Family, ROWS, Stream};
-pub(crate) use window::{highest_windows, lowest_windows};
 
 /// Whole-column evaluation over one symbol's bars. Every number series, once computed, is kept under its key,
 /// so that expressions with common parts share them; memory is 8 bytes a bar and distinct series.

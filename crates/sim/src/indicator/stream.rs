@@ -8,7 +8,7 @@ use crate::bars::Column;
 use crate::expr::{Call, Function, Series, SeriesKind};
 
 use super::average::{Emas, Wilders};
-use super::trend::{Hlc, Supertrends};
+use super::trend::{Bits, Hlc, Supertrends, Swings};
 
 /// Indicators that one register takes.
 pub(super) const LANES: usize = 8;
@@ -48,6 +48,11 @@ impl Family {
         })
     }
 
+    /// Whether all that its series can be is 1, -1 and undefined.
+    pub(crate) fn is_direction(self) -> bool {
+        matches!(self, Self::Supertrend { direction: true })
+    }
+
     /// The prices that it reads.
     pub(crate) fn reads(self) -> Vec<Column> {
         match self {
@@ -64,7 +69,7 @@ pub(crate) struct Stream {
     prices: Vec<Arc<[f64]>>,
     next: usize,
     kind: Kind,
-    /// Values at the last bars: [`ROWS`] rows for every group of [`LANES`] series or fewer.
+    /// Values at the last bars: [`ROWS`] rows for every group of [`LANES`] series or fewer. Directions have none.
     rows: Vec<Row>,
     /// Group and lane of each series.
     places: Vec<(usize, usize)>,
@@ -74,37 +79,30 @@ pub(crate) struct Stream {
 enum Kind {
     Emas(Vec<Emas>),
     Macds(Box<Macds>),
-    /// With the average ranges of each length; `bands` where it is not their directions.
-    Supertrends {
-        ranges: Ranges,
-        all: Vec<Supertrends>,
-        bands: bool,
-    },
+    Supertrends(Ranges, Vec<Supertrends>),
+    /// Directions, and at the last bars those that are up and those that are defined.
+    Directions(Ranges, Vec<(Supertrends, [Bits; 2])>),
 }
 
 impl Stream {
     /// `all` are of `family`, and `prices` are what it reads.
     pub(crate) fn new(family: Family, all: &[&Series], prices: Vec<Arc<[f64]>>) -> Self {
         let calls: Vec<&Call> = all.iter().filter_map(|series| series.as_call()).collect();
-        let mut order: Vec<usize> = (0..calls.len()).collect();
-        // Only of one range can supertrends go side by side.
-        let alike = |a: usize, b: usize| match family {
-            Family::Supertrend { .. } => calls[a].lengths[0] == calls[b].lengths[0],
-            _ => true,
+        let groups = match family {
+            Family::Supertrend { .. } => of_two_lengths(&calls),
+            _ => {
+                let order: Vec<usize> = (0..calls.len()).collect();
+                order.chunks(LANES).map(<[usize]>::to_vec).collect()
+            }
         };
-        if matches!(family, Family::Supertrend { .. }) {
-            order.sort_by_key(|&i| calls[i].lengths[0]);
-        }
-        let groups: Vec<&[usize]> =
-            order.chunk_by(|&a, &b| alike(a, b)).flat_map(|all| all.chunks(LANES)).collect();
         let mut places = vec![(0, 0); calls.len()];
         for (group, members) in groups.iter().enumerate() {
             members.iter().enumerate().for_each(|(lane, &i)| places[i] = (group, lane));
         }
-        let of = |group: &[usize]| group.iter().map(|&i| calls[i]).collect::<Vec<_>>();
-        let kind = Kind::new(family, groups.iter().map(|group| of(group)).collect());
-        let rows = vec![[f64::NAN; LANES]; groups.len() * ROWS];
-        Self { prices, next: 0, kind, rows, places }
+        let of = |group: &Vec<usize>| group.iter().map(|&i| calls[i]).collect::<Vec<_>>();
+        let kind = Kind::new(family, groups.iter().map(of).collect());
+        let n_rows = if family.is_direction() { 0 } else { groups.len() * ROWS };
+        Self { prices, next: 0, kind, rows: vec![[f64::NAN; LANES]; n_rows], places }
     }
 
     /// Goes on by `n_bars`, no more than [`ROWS`].
@@ -118,12 +116,16 @@ impl Stream {
                 all.iter_mut().zip(groups).for_each(|(emas, rows)| emas.advance(x, rows));
             }
             (Kind::Macds(macds), [x]) => macds.advance(&x[bars], groups),
-            (Kind::Supertrends { ranges, all, .. }, [high, low, close]) => {
-                let prices = Hlc { high, low, close };
-                ranges.advance(prices, bars.clone());
-                let part = prices.part(bars);
-                for ((all, rows), of) in all.iter_mut().zip(groups).zip(&ranges.of) {
-                    all.advance(part, &ranges.at(*of), rows);
+            (Kind::Supertrends(ranges, all), [high, low, close]) => {
+                ranges.advance(Hlc { high, low, close }, bars.clone());
+                for ((group, all), rows) in all.iter_mut().enumerate().zip(groups) {
+                    all.values(ranges.swings(group, &close[bars.clone()]), rows);
+                }
+            }
+            (Kind::Directions(ranges, all), [high, low, close]) => {
+                ranges.advance(Hlc { high, low, close }, bars.clone());
+                for (group, (all, bits)) in all.iter_mut().enumerate() {
+                    *bits = all.directions(ranges.swings(group, &close[bars.clone()]));
                 }
             }
             _ => unreachable!("a stream has the prices of its family"),
@@ -133,13 +135,52 @@ impl Stream {
     /// Copies the values of a series, by its place among them, at the last bars; what is not finite is undefined.
     pub(crate) fn hand_out(&self, series: usize, out: &mut [f64]) {
         let (group, lane) = self.places[series];
+        if let Kind::Directions(..) = self.kind {
+            let [up, defined] = self.directions(series);
+            let is = |bits: u64, bar: usize| bits >> bar & 1 == 1;
+            for (bar, out) in out.iter_mut().enumerate() {
+                let direction = if is(up, bar) { 1.0 } else { -1.0 };
+                *out = if is(defined, bar) { direction } else { f64::NAN };
+            }
+            return;
+        }
         let rows = &self.rows[group * ROWS..];
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane]);
         // All others lie between prices, which are finite.
-        if matches!(self.kind, Kind::Supertrends { bands: true, .. }) {
+        if let Kind::Supertrends(..) = self.kind {
             super::undefine_infinite(out);
         }
     }
+
+    /// Of a series of directions, by its place among them: those of the last bars at which it is up, and those at which it is
+    /// defined; it is down at the others of these.
+    pub(crate) fn directions(&self, series: usize) -> [u64; 2] {
+        let (group, lane) = self.places[series];
+        match &self.kind {
+            Kind::Directions(_, all) => all[group].1.map(|bits| bits[lane]),
+            _ => unreachable!("only directions have two values"),
+        }
+    }
+}
+
+/// The places of supertrends in groups whose average ranges are of two lengths at most.
+fn of_two_lengths(calls: &[&Call]) -> Vec<Vec<usize>> {
+    let length = |i: &usize| calls[*i].lengths[0];
+    let mut order: Vec<usize> = (0..calls.len()).collect();
+    order.sort_by_key(length);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for i in order {
+        let fits = |group: &&mut Vec<usize>| {
+            let lengths = group.chunk_by(|a, b| length(a) == length(b)).count();
+            let known = group.last().is_some_and(|last| length(last) == length(&i));
+            group.len() < LANES && (known || lengths < 2)
+        };
+        match groups.last_mut().filter(fits) {
+            Some(group) => group.push(i),
+            None => groups.push(vec![i]),
+        }
+    }
+    groups
 }
 
 impl Kind {
@@ -156,39 +197,49 @@ impl Kind {
                 Self::Macds(Box::new(Macds::new(spans, groups.into_iter().map(signals))))
             }
             Family::Supertrend { direction } => {
-                let ranges =
-                    Ranges::new(&groups.iter().map(|all| all[0].lengths[0]).collect::<Vec<_>>());
-                let supertrends = |all: Vec<&Call>| {
-                    let factors: Vec<f64> = all.iter().map(|call| call.factor).collect();
-                    Supertrends::new(&factors, direction)
-                };
-                let all = groups.into_iter().map(supertrends).collect();
-                Self::Supertrends { ranges, all, bands: !direction }
+                let ranges = Ranges::new(&groups);
+                let all = groups.iter().map(|all| {
+                    let second = |call: &Call| call.lengths[0] != all[0].lengths[0];
+                    let lanes: Vec<_> =
+                        all.iter().map(|call| (call.factor, second(call))).collect();
+                    Supertrends::new(&lanes)
+                });
+                match direction {
+                    true => {
+                        Self::Directions(ranges, all.map(|all| (all, [[0; LANES]; 2])).collect())
+                    }
+                    false => Self::Supertrends(ranges, all.collect()),
+                }
             }
         }
     }
 }
 
-/// Average true ranges of several lengths, side by side.
+/// Average true ranges of several lengths, side by side, and the middles of the bars.
 #[derive(Debug)]
 struct Ranges {
     averages: Vec<Wilders>,
-    /// Of each, at the last bars.
-    rows: Vec<[Row; ROWS]>,
-    /// The place of the length of each group.
-    of: Vec<usize>,
+    /// Of each length, at the last bars.
+    values: Vec<[f64; ROWS]>,
+    middles: [f64; ROWS],
+    /// The places of the lengths of each group.
+    of: Vec<[usize; 2]>,
 }
 
 impl Ranges {
-    /// For groups of these lengths, equal ones being neighbours.
-    fn new(lengths: &[usize]) -> Self {
-        let mut distinct = lengths.to_vec();
+    /// For groups of one or two lengths.
+    fn new(groups: &[Vec<&Call>]) -> Self {
+        let mut distinct: Vec<usize> =
+            groups.iter().flatten().map(|call| call.lengths[0]).collect();
+        distinct.sort_unstable();
         distinct.dedup();
-        let place = |n: &usize| distinct.iter().position(|of| of == n).unwrap_or_default();
-        let of = lengths.iter().map(place).collect();
+        let place = |call: Option<&&Call>| {
+            call.and_then(|call| distinct.binary_search(&call.lengths[0]).ok()).unwrap_or_default()
+        };
+        let of = groups.iter().map(|all| [place(all.first()), place(all.last())]).collect();
         let averages: Vec<Wilders> = distinct.chunks(LANES).map(Wilders::new).collect();
-        let rows = vec![[[f64::NAN; LANES]; ROWS]; averages.len()];
-        Self { averages, rows, of }
+        let values = vec![[f64::NAN; ROWS]; distinct.len()];
+        Self { averages, values, middles: [f64::NAN; ROWS], of }
     }
 
     /// Goes on over some bars, no more than [`ROWS`].
@@ -200,15 +251,23 @@ impl Ranges {
         measured.iter_mut().zip(bars.start + first..).for_each(|(range, bar)| {
             *range = prices.true_range(bar);
         });
-        for (averages, rows) in self.averages.iter_mut().zip(&mut self.rows) {
+        let mut rows = [[f64::NAN; LANES]; ROWS];
+        for (averages, values) in self.averages.iter_mut().zip(self.values.chunks_mut(LANES)) {
             averages.advance(measured, &mut rows[first..bars.len()]);
+            for (lane, values) in values.iter_mut().enumerate() {
+                values.iter_mut().zip(&rows).for_each(|(value, row)| *value = row[lane]);
+            }
+        }
+        let Hlc { high, low, .. } = prices.part(bars);
+        for ((middle, high), low) in self.middles.iter_mut().zip(high).zip(low) {
+            *middle = (high + low) / 2.0;
         }
     }
 
-    /// The averages of the length at a place, at the last bars.
-    fn at(&self, place: usize) -> [f64; ROWS] {
-        let (rows, lane) = (&self.rows[place / LANES], place % LANES);
-        std::array::from_fn(|i| rows[i][lane])
+    /// What a group reads of the last bars, which closed as is given.
+    fn swings<'a>(&'a self, group: usize, close: &'a [f64]) -> Swings<'a> {
+        let atr = self.of[group].map(|place| &self.values[place][..close.len()]);
+        Swings { middle: &self.middles[..close.len()], close, atr }
     }
 }
 

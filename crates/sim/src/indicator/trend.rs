@@ -139,7 +139,7 @@ pub(super) fn adx(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
     }
 }
 
-/// Supertrend's value, or its direction (+1 up, −1 down), for several factors at once.
+/// Supertrends of several factors at once.
 ///
 /// Bands are (high + low)/2 ± factor × atr. Each only tightens, and starts anew when the close before was beyond
 /// it. The direction is +1 at first and flips when the close is beyond the band of the other direction (above the
@@ -147,82 +147,161 @@ pub(super) fn adx(bars: Hlc<'_>, n: usize, out: &mut [f64]) {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Supertrends {
     factors: Row,
-    direction: bool,
+    /// Which of two average ranges each is of: not 0 for the second.
+    second: Bits,
     upper: Row,
     lower: Row,
-    /// Above 0 while up.
-    trend: Row,
+    /// All bits set while up, none while down.
+    up: Bits,
     close_before: f64,
     /// Whether no bar had a range yet.
-    first: bool,
+    fresh: [bool; LANES],
+}
+
+/// One word for each supertrend.
+pub(super) type Bits = [u64; LANES];
+
+/// What supertrends read of some bars.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Swings<'a> {
+    /// (high + low)/2.
+    pub(super) middle: &'a [f64],
+    pub(super) close: &'a [f64],
+    /// The two average ranges; undefined in front of their first.
+    pub(super) atr: [&'a [f64]; 2],
 }
 
 impl Supertrends {
-    pub(super) fn new(factors: &[f64], direction: bool) -> Self {
-        let mut all = [0.0; LANES];
-        all.iter_mut().zip(factors).for_each(|(all, factor)| *all = *factor);
+    /// Of factors, and for each whether it is of the second of two average ranges.
+    pub(super) fn new(all: &[(f64, bool)]) -> Self {
+        let (mut factors, mut second) = ([0.0; LANES], [0; LANES]);
+        for (k, (factor, of_second)) in all.iter().enumerate() {
+            (factors[k], second[k]) = (*factor, u64::from(*of_second));
+        }
         Self {
-            factors: all,
-            direction,
+            factors,
+            second,
             // In front of the first bar no band is tighter.
             upper: [f64::INFINITY; LANES],
             lower: [f64::NEG_INFINITY; LANES],
-            trend: [1.0; LANES],
+            up: [u64::MAX; LANES],
             close_before: 0.0,
-            first: true,
+            fresh: [true; LANES],
         }
     }
 
-    /// The rows of the next bars; undefined where the average range is.
-    pub(super) fn advance(&mut self, bars: Hlc<'_>, atr: &[f64], rows: &mut [Row]) {
-        *self = simd::wide(Advance { from: *self, bars, atr, rows });
+    /// The values at the next bars; undefined where the average range is.
+    pub(super) fn values(&mut self, bars: Swings<'_>, rows: &mut [Row]) {
+        (*self, _) = simd::wide(Advance { from: *self, bars, told: rows });
     }
 
+    /// The next bars, no more than 64, as bits: those at which each is up, and those at which it is defined.
+    pub(super) fn directions(&mut self, bars: Swings<'_>) -> [Bits; 2] {
+        let told = Directions { up: [0; LANES], defined: [0; LANES], bit: 1 };
+        let (state, Directions { up, defined, .. }) =
+            simd::wide(Advance { from: *self, bars, told });
+        *self = state;
+        [up, defined]
+    }
+
+    /// One bar of one of them.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
-    fn step(&mut self, middle: f64, close: f64, atr: f64) -> Row {
-        let mut row = [0.0; LANES];
+    fn step(&mut self, k: usize, middle: f64, close: f64, atr: f64, first: bool) {
+        let (above, below) = (middle + self.factors[k] * atr, middle - self.factors[k] * atr);
+        let (upper, lower) = (&mut self.upper[k], &mut self.lower[k]);
+        let tighter = if above < *upper { above } else { *upper };
+        *upper = if self.close_before <= *upper { tighter } else { above };
+        let tighter = if below > *lower { below } else { *lower };
+        *lower = if self.close_before >= *lower { tighter } else { below };
+        let stays = if first | (close >= *lower) { u64::MAX } else { 0 };
+        let rises = if close > *upper { u64::MAX } else { 0 };
+        self.up[k] = (self.up[k] & stays) | (!self.up[k] & rises);
+    }
+}
+
+/// What is told, bar by bar, the state behind it and which of them are defined there.
+trait Told {
+    /// To be marked `#[inline(always)]`.
+    fn bar(&mut self, bar: usize, state: &Supertrends, defined: &[bool; LANES]);
+}
+
+impl Told for &mut [Row] {
+    #[inline(always)]
+    fn bar(&mut self, bar: usize, state: &Supertrends, defined: &[bool; LANES]) {
         for k in 0..LANES {
-            let (above, below) = (middle + self.factors[k] * atr, middle - self.factors[k] * atr);
-            let (upper, lower) = (&mut self.upper[k], &mut self.lower[k]);
-            let tighter = if above < *upper { above } else { *upper };
-            *upper = if self.close_before <= *upper { tighter } else { above };
-            let tighter = if below > *lower { below } else { *lower };
-            *lower = if self.close_before >= *lower { tighter } else { below };
-            let (stays, rises) = (self.first | (close >= *lower), close > *upper);
-            let was_up = self.trend[k] > 0.0;
-            let up = (was_up & stays) | (!was_up & rises);
-            self.trend[k] = if up { 1.0 } else { -1.0 };
-            let value = if up { *lower } else { *upper };
-            row[k] = if self.direction { self.trend[k] } else { value };
+            let value = if state.up[k] == 0 { state.upper[k] } else { state.lower[k] };
+            self[bar][k] = if defined[k] { value } else { f64::NAN };
         }
-        (self.close_before, self.first) = (close, false);
-        row
+    }
+}
+
+/// Words of 64 bars, filled bit by bit.
+struct Directions {
+    up: Bits,
+    defined: Bits,
+    bit: u64,
+}
+
+impl Told for Directions {
+    #[inline(always)]
+    fn bar(&mut self, _: usize, state: &Supertrends, defined: &[bool; LANES]) {
+        for k in 0..LANES {
+            self.up[k] |= state.up[k] & self.bit;
+            self.defined[k] |= if defined[k] { self.bit } else { 0 };
+        }
+        self.bit <<= 1;
     }
 }
 
 /// Supertrends on their way over some bars.
-struct Advance<'a> {
+struct Advance<'a, T> {
     from: Supertrends,
-    bars: Hlc<'a>,
-    atr: &'a [f64],
-    rows: &'a mut [Row],
+    bars: Swings<'a>,
+    told: T,
 }
 
-impl Task for Advance<'_> {
-    type Out = Supertrends;
+impl<T: Told> Task for Advance<'_, T> {
+    type Out = (Supertrends, T);
 
     #[inline(always)]
-    fn run(self) -> Supertrends {
-        // In registers meanwhile.
-        let mut state = self.from;
-        let Hlc { high, low, close } = self.bars;
-        for (i, row) in self.rows.iter_mut().enumerate() {
-            *row = match self.atr[i] {
-                atr if atr.is_nan() => [f64::NAN; LANES],
-                atr => state.step((high[i] + low[i]) / 2.0, close[i], atr),
-            };
+    fn run(self) -> Self::Out {
+        // Nothing is undefined behind what is defined.
+        let defined = |atr: &[f64]| atr.first().is_some_and(|atr| !atr.is_nan());
+        if self.from.fresh != [false; LANES] || !self.bars.atr.into_iter().all(defined) {
+            return self.settle();
         }
-        state
+        // In registers meanwhile.
+        let (mut state, mut told) = (self.from, self.told);
+        let Swings { middle, close, atr: [one, other] } = self.bars;
+        let bars = middle.iter().zip(close).zip(one.iter().zip(other)).enumerate();
+        for (i, ((&middle, &close), (&one, &other))) in bars {
+            for k in 0..LANES {
+                let atr = if state.second[k] == 0 { one } else { other };
+                state.step(k, middle, close, atr, false);
+            }
+            state.close_before = close;
+            told.bar(i, &state, &[true; LANES]);
+        }
+        (state, told)
+    }
+}
+
+impl<T: Told> Advance<'_, T> {
+    /// Over bars at which some may have no range yet.
+    #[cold]
+    fn settle(self) -> (Supertrends, T) {
+        let (mut state, mut told) = (self.from, self.told);
+        let Swings { middle, close, atr } = self.bars;
+        for (i, (&middle, &close)) in middle.iter().zip(close).enumerate() {
+            let atr = state.second.map(|second| atr[usize::from(second != 0)][i]);
+            let defined = atr.map(|atr| !atr.is_nan());
+            for k in (0..LANES).filter(|&k| defined[k]) {
+                state.step(k, middle, close, atr[k], state.fresh[k]);
+                state.fresh[k] = false;
+            }
+            state.close_before = close;
+            told.bar(i, &state, &defined);
+        }
+        (state, told)
     }
 }

@@ -118,12 +118,12 @@ pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
 }
 
 /// The greatest value of every window of `n` values, of which `x` has as many as `out` has places.
-pub(crate) fn highest_windows(x: &[f64], n: usize, out: &mut [f64]) {
+fn highest_windows(x: &[f64], n: usize, out: &mut [f64]) {
     overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
 }
 
 /// The least value of every window of `n` values, of which `x` has as many as `out` has places.
-pub(crate) fn lowest_windows(x: &[f64], n: usize, out: &mut [f64]) {
+fn lowest_windows(x: &[f64], n: usize, out: &mut [f64]) {
     overlap(x, n, f64::INFINITY, out, |a, b| if a < b { a } else { b });
 }
 

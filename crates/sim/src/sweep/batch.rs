@@ -6,13 +6,11 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::expr::{Bound, Series, Term, Truth};
-use crate::indicator::Family;
 use crate::run::{self, Failure};
 use crate::signals::{self, SignalRules, Signals};
 
 use super::columns::Columns;
 use super::flags::Flags;
-use super::formula::{self, Formula};
 use super::money::{Gap, Market};
 use super::pyramid::STRETCH;
 use super::rules::{self, RuleBits};
@@ -74,36 +72,28 @@ impl<'v> Ready<'v> {
         }
     }
 
-    fn distance(&self, level: usize, columns: &Columns<'_>) -> Option<Distance<'_>> {
+    fn distance(&self, level: usize, bits: &RuleBits<'_>) -> Option<Distance<'_>> {
         Some(match self.signals.levels[level].as_ref()? {
             signals::Gap::Fraction(fraction) => Distance::Fixed(Gap::fraction(fraction)),
-            signals::Gap::Quote(_) => {
-                let series = self.varying(level)?;
-                Distance::Varying(Formula::new(series, columns))
-            }
+            signals::Gap::Quote(_) => Distance::Varying(bits.distance(self.varying(level)?)?),
         })
     }
 
     /// Every column that its rules and levels read, some of them more than once.
     fn columns<'a>(&'a self, known: &'a Columns<'_>) -> Vec<&'a Series> {
-        let mut sides: Vec<&Series> = (0..3).filter_map(|level| self.varying(level)).collect();
         let mut found = Vec::new();
-        let mut compared = |side| match Family::of(side) {
-            Some(family) => {
-                family.reads().into_iter().for_each(|price| found.push(known.price(price)));
-            }
-            None => sides.push(side),
-        };
-        self.rules().for_each(|rule| rules::operands(rule, &mut compared));
-        sides.into_iter().for_each(|side| formula::columns(side, known, &mut |c| found.push(c)));
+        self.rules().for_each(|rule| rules::columns(rule, known, &mut |column| found.push(column)));
+        for level in (0..3).filter_map(|level| self.varying(level)) {
+            rules::columns_of(level, known, &mut |column| found.push(column));
+        }
         found
     }
 
-    fn job(&self, market: &Market, columns: &Columns<'_>) -> Job<'_> {
+    fn job(&self, market: &Market, bits: &RuleBits<'_>) -> Job<'_> {
         Job {
             rules: &self.variant.rules,
             market: market.clone(),
-            distances: [0, 1, 2].map(|level| self.distance(level, columns)),
+            distances: [0, 1, 2].map(|level| self.distance(level, bits)),
             time_stop_us: self.signals.time_stop_us,
         }
     }
@@ -142,30 +132,34 @@ pub(super) fn walk_all(work: &Work<'_>, columns: &mut Columns<'_>, batch: &[Read
 /// bits are in this core's cache.
 fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Market)]) {
     let rules: Vec<&Truth> = share.iter().flat_map(|(ready, _)| ready.rules()).collect();
-    let mut bits = RuleBits::new(&rules, columns, work.tile);
+    let distances: Vec<&Series> = share
+        .iter()
+        .flat_map(|(ready, _)| (0..3).filter_map(|level| ready.varying(level)))
+        .collect();
+    // Prices of a longer one would not stay near.
+    let tile_bars = work.tile.min(STRETCH);
+    let mut bits = RuleBits::new(&rules, &distances, columns, tile_bars);
     let places: Vec<[usize; 4]> = share
         .iter()
         .map(|(ready, _)| [0, 1, 2, 3].map(|rule| bits.place(ready.rule(rule))))
         .collect();
-    let jobs = share.iter().map(|(ready, market)| ready.job(market, columns));
+    let jobs = share.iter().map(|(ready, market)| ready.job(market, &bits));
     let mut walkers: Vec<Walker<'_>> =
         jobs.map(|job| Walker::new(job, work.tape, work.list)).collect();
     let shorts: Vec<bool> = share.iter().map(|(ready, _)| ready.rule(2).is_some()).collect();
     let (mut flags, mut near) = (Flags::new(), Near::new(work.tape));
     let n_bars = work.tape.bars.len();
-    for from in (0..n_bars).step_by(work.tile) {
+    for from in (0..n_bars).step_by(tile_bars) {
         if (work.cancelled)() {
             return;
         }
-        let tile = from..(from + work.tile).min(n_bars);
-        bits.advance(&tile);
-        for from in tile.clone().step_by(STRETCH) {
-            near.read(from, tile.end);
-            for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
-                let rules = places.map(|place| bits.words(place, &tile, &near.bars()));
-                flags.read(from, rules, walker.decisions(work.tape), *shorts);
-                walker.advance(&flags, &mut near);
-            }
+        let tile = from..(from + tile_bars).min(n_bars);
+        near.read(&tile);
+        bits.advance(&tile, &mut near.distances);
+        for ((walker, places), shorts) in walkers.iter_mut().zip(&places).zip(&shorts) {
+            let rules = places.map(|place| bits.words(place, &tile));
+            flags.read(from, rules, walker.decisions(work.tape), *shorts);
+            walker.advance(&flags, &mut near);
         }
     }
     for (walker, (ready, _)) in walkers.into_iter().zip(share) {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::bars::{Bars, Column};
 use crate::exact::ONE_E8;
 use crate::expr::Series;
-use crate::indicator::Evaluator;
+use crate::indicator::{DeviationSums, Evaluator, Steps};
 
 /// Bytes of a value.
 const VALUE: usize = 8;
@@ -26,9 +26,10 @@ pub(super) struct Columns<'a> {
     evaluator: Evaluator<'a>,
     /// Open, high, low and close as series.
     prices: [Series; 4],
-    /// Greatest prices, and running sums of prices, as they are asked for.
-    greatest: [OnceLock<i64>; 4],
+    /// Running sums of prices, and what deviations are made of, as they are asked for.
     sums: [OnceLock<Arc<[i64]>>; 4],
+    steps: [OnceLock<Steps>; 4],
+    deviations: [OnceLock<Arc<DeviationSums>>; 4],
     /// How many columns may be held at once.
     pub(super) most: usize,
 }
@@ -37,9 +38,9 @@ impl<'a> Columns<'a> {
     /// Columns of `bars` in about `bytes` of memory.
     pub(super) fn new(bars: &'a Bars, bytes: usize) -> Self {
         let most = (bytes / (VALUE * bars.len())).max(FEWEST);
-        let (greatest, sums) = Default::default();
+        let (sums, steps, deviations) = Default::default();
         let prices = [Column::Open, Column::High, Column::Low, Column::Close].map(Series::column);
-        Self { bars, evaluator: Evaluator::new(bars), prices, greatest, sums, most }
+        Self { bars, evaluator: Evaluator::new(bars), prices, sums, steps, deviations, most }
     }
 
     /// A price as a series.
@@ -76,15 +77,35 @@ impl<'a> Columns<'a> {
         }
     }
 
+    pub(super) fn bars(&self) -> &'a Bars {
+        self.bars
+    }
+
+    /// Whether `column` is a price, and its values are doubles in units of 1e-8.
+    pub(super) fn doubles_fit(&self, column: Column) -> bool {
+        column.is_price() && self.bars.highest() < EXACT_DOUBLE
+    }
+
     /// Whether `n` values of `column`, which is a price then, and `n` itself in units of 1e-8, sum to what a double holds
     /// without rounding.
     pub(super) fn sums_fit(&self, column: Column, n: usize) -> bool {
-        let Some(prices) = self.bars.prices(column) else { return false };
-        let greatest = *self.greatest[column as usize]
-            .get_or_init(|| prices.iter().copied().max().unwrap_or_default());
         let sum = |of: i64| i64::try_from(n).ok().and_then(|n| n.checked_mul(of));
         let fits = |sum: Option<i64>| sum.is_some_and(|sum| sum < EXACT_DOUBLE);
-        fits(sum(greatest)) && fits(sum(ONE_E8))
+        column.is_price() && fits(sum(self.bars.highest())) && fits(sum(ONE_E8))
+    }
+
+    /// Whether deviations of `n` values of `column`, which is a price then, are made of [`Self::deviation_sums`].
+    pub(super) fn deviations_fit(&self, column: Column, n: usize) -> bool {
+        let Some(prices) = self.bars.prices(column) else { return false };
+        self.steps[column as usize].get_or_init(|| Steps::of(prices)).fit(n)
+    }
+
+    /// What deviations of `column` are made of, where it is a price.
+    pub(super) fn deviation_sums(&self, column: Column) -> Option<Arc<DeviationSums>> {
+        let prices = self.bars.prices(column)?;
+        let steps = *self.steps[column as usize].get_or_init(|| Steps::of(prices));
+        let make = || Arc::new(DeviationSums::new(steps, prices));
+        Some(Arc::clone(self.deviations[column as usize].get_or_init(make)))
     }
 
     /// At each place the wrapping sum of the prices in front of it; of what is no price, nothing.

@@ -8,6 +8,7 @@ mod columns;
 mod flags;
 mod formula;
 mod levels;
+mod made;
 mod marks;
 mod money;
 mod pyramid;
@@ -30,7 +31,6 @@ use crate::params::Params;
 use crate::rules::Rules;
 use crate::run::{self, Failure, Run};
 use crate::signals::SignalRules;
-use crate::simd;
 use crate::strategy::Strategy;
 
 use batch::{Ready, Work};
@@ -130,7 +130,7 @@ pub fn path(bars: &Bars, rules: &Rules) -> Path {
 }
 
 fn prices_fit(bars: &Bars) -> bool {
-    simd::extremes(bars.high()).1 <= money::MAX_PRICE_E8
+    bars.highest() <= money::MAX_PRICE_E8
 }
 
 /// How a sweep is spread out. None of it changes a number.

@@ -12,27 +12,23 @@ const BLOCKS: usize = STRETCH / BLOCK;
 /// Runs of 1, 2, 4 … blocks, up to all of a stretch.
 const LEVELS: usize = BLOCKS.ilog2() as usize + 1;
 
-/// Least low and greatest high of each block over two columns of equal length.
+/// Two columns of equal length, of which bounds are asked.
 #[derive(Debug)]
 pub(super) struct Pyramid<'a> {
     low: &'a [i64],
     high: &'a [i64],
-    /// Of each block; `None` where nobody will ask.
-    blocks: Option<(Vec<i64>, Vec<i64>)>,
+    /// Whether anybody will ask.
+    read: bool,
 }
 
 impl<'a> Pyramid<'a> {
     pub(super) fn new(low: &'a [i64], high: &'a [i64]) -> Self {
-        let (least, mut greatest) = simd::block_extremes(low, BLOCK);
-        if !std::ptr::eq(low, high) {
-            greatest = simd::block_extremes(high, BLOCK).1;
-        }
-        Self { low, high, blocks: Some((least, greatest)) }
+        Self { low, high, read: true }
     }
 
     /// Columns of which no bounds will be asked.
     pub(super) fn unread(low: &'a [i64], high: &'a [i64]) -> Self {
-        Self { low, high, blocks: None }
+        Self { low, high, read: false }
     }
 }
 
@@ -61,17 +57,12 @@ impl<'a> Spans<'a> {
     /// Goes to the stretch that begins at bar `from`, where a block begins.
     pub(super) fn read(&mut self, from: usize) {
         self.from = from;
-        let Some((least, greatest)) = &self.of.blocks else { return };
-        let first = from / BLOCK;
-        let last = (first + BLOCKS).min(least.len());
-        let (blocks, behind) = self.levels[0].split_at_mut(last - first);
-        for ((block, least), greatest) in
-            blocks.iter_mut().zip(&least[first..last]).zip(&greatest[first..last])
-        {
-            // Prices lie above 0.
-            *block = [*least, greatest.wrapping_neg()];
+        if !self.of.read {
+            return;
         }
-        behind.fill(NOTHING);
+        let to = (from + STRETCH).min(self.of.low.len());
+        let (low, high) = (&self.of.low[from..to], &self.of.high[from..to]);
+        simd::wide(Blocks { low, high, out: &mut self.levels[0] });
         for level in 1..LEVELS {
             let (below, above) = self.levels.split_at_mut(level);
             simd::wide(Pairs {
@@ -198,6 +189,40 @@ impl Search<'_> {
         let found = low.iter().zip(high).skip(first).position(|(&low, &high)| outside(low, high));
         found.map(|offset| start + first + offset)
     }
+}
+
+/// The extremes of every block of a stretch.
+struct Blocks<'a> {
+    low: &'a [i64],
+    high: &'a [i64],
+    out: &'a mut Row,
+}
+
+impl Task for Blocks<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (whole, behind) = self.out.split_at_mut(self.low.len() / BLOCK);
+        let (low, low_rest) = self.low.as_chunks::<BLOCK>();
+        let (high, high_rest) = self.high.as_chunks::<BLOCK>();
+        for ((out, low), high) in whole.iter_mut().zip(low).zip(high) {
+            *out = extremes(low, high);
+        }
+        behind.fill(NOTHING);
+        if let Some(out) = behind.first_mut() {
+            *out = extremes(low_rest, high_rest);
+        }
+    }
+}
+
+/// The least low, and the greatest high with its sign changed.
+#[inline(always)]
+fn extremes(low: &[i64], high: &[i64]) -> [i64; 2] {
+    let least = low.iter().fold(i64::MAX, |least, &low| least.min(low));
+    // Prices lie above 0.
+    let greatest = high.iter().fold(i64::MIN + 1, |greatest, &high| greatest.max(high));
+    [least, greatest.wrapping_neg()]
 }
 
 /// Every run joined with the one `width` blocks further on.

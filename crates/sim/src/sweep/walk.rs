@@ -10,11 +10,10 @@ use crate::rules::{Intrabar, Rules};
 use super::Walked;
 use super::books::{Books, Closing, Held, Way};
 use super::flags::{Flags, Holding};
-use super::formula::Formula;
 use super::levels::{Guard, Levels, Prices};
 use super::marks::Marks;
 use super::money::{Gap, Lot, Market};
-use super::pyramid::{STRETCH, Spans};
+use super::pyramid::Spans;
 use super::round;
 use super::tape::Tape;
 
@@ -23,16 +22,16 @@ use super::tape::Tape;
 pub(super) enum Distance<'a> {
     /// The same at every bar.
     Fixed(Gap<'a>),
-    /// A value a bar, quote units.
-    Varying(Formula),
+    /// A value a bar, quote units: the place among [`Near::distances`].
+    Varying(usize),
 }
 
 impl<'a> Distance<'a> {
     #[inline(always)]
-    fn at(&self, bar: usize) -> Gap<'a> {
+    fn at(&self, bar: usize, near: &Near<'_>) -> Gap<'a> {
         match self {
             Self::Fixed(gap) => *gap,
-            Self::Varying(formula) => Gap::quote(formula.at(bar)),
+            Self::Varying(place) => Gap::quote(near.distances[*place][bar - near.from]),
         }
     }
 }
@@ -54,6 +53,8 @@ pub(super) struct Near<'a> {
     /// Lows and highs.
     range: Spans<'a>,
     marks: Marks<'a>,
+    /// Distances of levels, one value a bar.
+    pub(super) distances: Vec<Vec<f64>>,
     /// Its bars.
     from: usize,
     to: usize,
@@ -65,18 +66,15 @@ impl<'a> Near<'a> {
     /// In front of the first bar.
     pub(super) fn new(tape: &'a Tape<'a>) -> Self {
         let (range, marks) = (Spans::new(&tape.range), Marks::new(tape));
-        Self { tape, range, marks, from: 0, to: 0, waiting: Waiting::new() }
+        let (distances, waiting) = (Vec::new(), Waiting::new());
+        Self { tape, range, marks, distances, from: 0, to: 0, waiting }
     }
 
-    /// Goes to the stretch from `from` on, which ends at `end` at the latest.
-    pub(super) fn read(&mut self, from: usize, end: usize) {
-        (self.from, self.to) = (from, end.min(from + STRETCH));
-        self.range.read(from);
-        self.marks.closes.read(from);
-    }
-
-    pub(super) fn bars(&self) -> Range<usize> {
-        self.from..self.to
+    /// Goes to the stretch of `bars`; its distances are written by others.
+    pub(super) fn read(&mut self, bars: &Range<usize>) {
+        (self.from, self.to) = (bars.start, bars.end);
+        self.range.read(bars.start);
+        self.marks.closes.read(bars.start);
     }
 }
 
@@ -204,7 +202,7 @@ impl<'a> Walker<'a> {
         self.next = decided.wrapping_add(1);
         let bar = self.fill_bar(decided);
         let price = self.job.market.taker_price(self.raw_price(near.tape, bar), long);
-        let (lot, levels) = match self.order(long, price, decided) {
+        let (lot, levels) = match self.order(long, price, decided, near) {
             Ok(order) => order,
             Err(Not::Refused(reason)) => {
                 self.books.reject(reason, 1);
@@ -219,7 +217,8 @@ impl<'a> Walker<'a> {
         if self.armed {
             let liquidation =
                 if long { None } else { round::liquidation(self.books.cash, lot.quantity) };
-            self.guard = Guard::new(long, price, levels, liquidation, self.trailing(decided));
+            let trailing = self.trailing(decided, near);
+            self.guard = Guard::new(long, price, levels, liquidation, trailing);
         }
         if let Some(us) = self.job.time_stop_us {
             self.due = near.tape.first_after(bar, us);
@@ -231,7 +230,13 @@ impl<'a> Walker<'a> {
 
     /// What is bought or sold at `price`, and its levels. The tests stand in the order in which a refusal is named.
     #[inline(always)]
-    fn order(&self, long: bool, price: i64, decided: usize) -> Result<(Lot, Levels), Not> {
+    fn order(
+        &self,
+        long: bool,
+        price: i64,
+        decided: usize,
+        near: &Near<'_>,
+    ) -> Result<(Lot, Levels), Not> {
         let (market, equity) = (&self.job.market, self.books.cash);
         if equity <= 0 {
             return Err(Not::Refused(RejectReason::Cash));
@@ -239,7 +244,7 @@ impl<'a> Walker<'a> {
         let mut levels = Levels::default();
         if self.guarded {
             levels = self
-                .levels(long, price, decided)
+                .levels(long, price, decided, near)
                 .ok_or(Not::Refused(RejectReason::StopUndefined))?;
         }
         let lot = market.quantity(price, equity, levels.stop()).ok_or(Not::Beyond)?;
@@ -258,18 +263,19 @@ impl<'a> Walker<'a> {
 
     /// Levels around `entry`; `None` when one has no value or lies on the wrong side.
     #[inline(always)]
-    fn levels(&self, long: bool, entry: i64, decided: usize) -> Option<Levels> {
+    fn levels(&self, long: bool, entry: i64, decided: usize, near: &Near<'_>) -> Option<Levels> {
         let [stop_loss, target, trailing] = &self.job.distances;
+        let at = |distance: &Option<Distance<'_>>, up| level(distance, entry, up, decided, near);
         Some(Levels {
-            stop_loss: level(stop_loss.as_ref(), entry, !long, decided)?,
-            target: level(target.as_ref(), entry, long, decided)?,
-            first_trail: level(trailing.as_ref(), entry, !long, decided)?,
+            stop_loss: at(stop_loss, !long)?,
+            target: at(target, long)?,
+            first_trail: at(trailing, !long)?,
         })
     }
 
     #[inline(always)]
-    fn trailing(&self, decided: usize) -> Option<Gap<'a>> {
-        self.job.distances[2].as_ref().map(|distance| distance.at(decided))
+    fn trailing(&self, decided: usize, near: &Near<'_>) -> Option<Gap<'a>> {
+        self.job.distances[2].as_ref().map(|distance| distance.at(decided, near))
     }
 
     /// Follows the lot held to its end, books that, and makes the entry that follows from it; or goes to the end of the
@@ -363,9 +369,15 @@ impl<'a> Walker<'a> {
 
 /// The level at a distance from `entry`, 0 without a distance; `None` when it has no value or lies on the wrong side.
 #[inline(always)]
-fn level(distance: Option<&Distance<'_>>, entry: i64, up: bool, decided: usize) -> Option<i64> {
+fn level(
+    distance: &Option<Distance<'_>>,
+    entry: i64,
+    up: bool,
+    decided: usize,
+    near: &Near<'_>,
+) -> Option<i64> {
     let Some(distance) = distance else { return Some(0) };
-    let level = distance.at(decided).level(entry, up)?;
+    let level = distance.at(decided, near).level(entry, up)?;
     let beyond = if up { level > entry } else { level < entry };
     beyond.then_some(level)
 }

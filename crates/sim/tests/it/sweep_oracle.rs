@@ -311,11 +311,11 @@ fn what_leaves_the_kernel_leaves_nothing_behind_for_the_next_variant() {
         long_exit: Some(parse("close > shift(close, 1)", Type::Rule)),
         short_entry: None,
         short_exit: None,
-        size: Size::Equity(Decimal::ONE),
+        size: Size::Equity(Decimal::ONE.into()),
         stop_loss: None,
         take_profit: None,
         trailing_stop: None,
-        time_stop_us: None,
+        time_stop: None,
     };
     let rules = |capital: i64, min_notional: i64| Rules {
         capital: Decimal::new(capital, 0),
