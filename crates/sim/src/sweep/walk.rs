@@ -354,10 +354,7 @@ impl<'a> Walker<'a> {
 /// A distance, if there is one, as it is at `bar`.
 #[inline(always)]
 fn gap(distance: &Option<Distance>, bar: usize, near: &Near<'_>) -> Option<Gap> {
-    match distance {
-        Some(distance) => Some(distance.at(bar, near)),
-        None => None,
-    }
+    distance.as_ref().map(|distance| distance.at(bar, near))
 }
 
 /// The level at a distance from `entry`, if there is a distance; `None` when it has no value or lies on the wrong side.
