@@ -244,6 +244,7 @@ struct Directions {
 
 impl Told for Directions {
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "zipped iterators are not made wide")]
     fn bar(&mut self, _: usize, state: &Supertrends, defined: &[bool; LANES]) {
         for k in 0..LANES {
             self.up[k] |= state.up[k] & self.bit;

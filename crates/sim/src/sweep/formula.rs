@@ -74,9 +74,30 @@ impl<L> Formula<L> {
             }
         }
     }
+
+    /// Where its values over a block are: in place, or else in `out`, where it writes them.
+    fn side<'v>(&self, from: usize, out: &mut [f64], leaf: &impl Fn(&L) -> &'v [f64]) -> Side<'v> {
+        match self {
+            Self::Constant(value) => Side::Constant(*value),
+            Self::Leaf(of) => Side::There(&leaf(of)[from..from + out.len()]),
+            _ => {
+                self.fill(from, out, leaf);
+                Side::Out
+            }
+        }
+    }
 }
 
-/// Joins two formulas over a block of bars. Leaves are read where they lie.
+/// Where one side of a join is.
+#[derive(Clone, Copy)]
+enum Side<'a> {
+    Constant(f64),
+    There(&'a [f64]),
+    /// Where what comes of the join is to be.
+    Out,
+}
+
+/// Joins two formulas over a block of bars.
 fn join_all<'v, L>(
     join: Join,
     (a, b): (&Formula<L>, &Formula<L>),
@@ -84,27 +105,23 @@ fn join_all<'v, L>(
     out: &mut [f64],
     leaf: &impl Fn(&L) -> &'v [f64],
 ) {
-    let bars = from..from + out.len();
-    let mut other;
-    let b = match b {
-        Formula::Leaf(of) => &leaf(of)[bars.clone()],
-        _ => {
-            other = [0.0; BLOCK];
-            let other = &mut other[..out.len()];
-            b.fill(from, other, leaf);
-            other
-        }
-    };
-    if let Formula::Leaf(of) = a {
-        return join.all(out, Some(&leaf(of)[bars]), b);
+    let a = a.side(from, out, leaf);
+    if let Side::Out = a {
+        let mut other = [0.0; BLOCK];
+        let other = &mut other[..out.len()];
+        let b = match b.side(from, other, leaf) {
+            Side::Out => Side::There(other),
+            b => b,
+        };
+        return join.all(out, a, b);
     }
-    a.fill(from, out, leaf);
-    join.all(out, None, b);
+    let b = b.side(from, out, leaf);
+    join.all(out, a, b);
 }
 
 impl Join {
-    /// Joins every value of `a`, or else of `out`, with that of `b`, with one loop an operation.
-    fn all(self, out: &mut [f64], a: Option<&[f64]>, b: &[f64]) {
+    /// Writes what comes of both sides, with one loop an operation.
+    fn all(self, out: &mut [f64], a: Side<'_>, b: Side<'_>) {
         match self {
             Self::Arith(Arith::Add) => each(out, a, b, |a, b| Arith::Add.apply(a, b)),
             Self::Arith(Arith::Sub) => each(out, a, b, |a, b| Arith::Sub.apply(a, b)),
@@ -116,15 +133,15 @@ impl Join {
     }
 }
 
-fn each(out: &mut [f64], a: Option<&[f64]>, b: &[f64], f: impl Fn(f64, f64) -> f64) {
+fn each(out: &mut [f64], a: Side<'_>, b: Side<'_>, f: impl Fn(f64, f64) -> f64) {
     simd::wide(Each { out, a, b, f });
 }
 
-/// Every value joined with another.
+/// Every value of one side joined with that of the other.
 struct Each<'a, F> {
     out: &'a mut [f64],
-    a: Option<&'a [f64]>,
-    b: &'a [f64],
+    a: Side<'a>,
+    b: Side<'a>,
     f: F,
 }
 
@@ -133,17 +150,27 @@ impl<F: Fn(f64, f64) -> f64> Task for Each<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        match self.a {
-            Some(a) => {
-                for ((out, &a), &b) in self.out.iter_mut().zip(a).zip(self.b) {
-                    *out = (self.f)(a, b);
-                }
+        let Self { out, a, b, f } = self;
+        match (a, b) {
+            (Side::There(a), Side::There(b)) => {
+                out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = f(a, b));
             }
-            None => {
-                for (out, &b) in self.out.iter_mut().zip(self.b) {
-                    *out = (self.f)(*out, b);
-                }
+            (Side::There(a), Side::Constant(b)) => {
+                out.iter_mut().zip(a).for_each(|(out, &a)| *out = f(a, b));
             }
+            (Side::Constant(a), Side::There(b)) => {
+                out.iter_mut().zip(b).for_each(|(out, &b)| *out = f(a, b));
+            }
+            (Side::Out, Side::There(b)) => {
+                out.iter_mut().zip(b).for_each(|(out, &b)| *out = f(*out, b));
+            }
+            (Side::There(a), Side::Out) => {
+                out.iter_mut().zip(a).for_each(|(out, &a)| *out = f(a, *out));
+            }
+            (Side::Out, Side::Constant(b)) => out.iter_mut().for_each(|out| *out = f(*out, b)),
+            (Side::Constant(a), Side::Out) => out.iter_mut().for_each(|out| *out = f(a, *out)),
+            (Side::Out, Side::Out) => out.iter_mut().for_each(|out| *out = f(*out, *out)),
+            (Side::Constant(a), Side::Constant(b)) => out.fill(f(a, b)),
         }
     }
 }

@@ -80,6 +80,33 @@ fn bars(dice: &mut Dice) -> Bars {
     Bars::new("T", timeframe, warmup, c).unwrap()
 }
 
+/// What the kernel makes of prices where it is read, alone and as parts of others.
+const WINDOWS: [&str; 8] = [
+    "shift(highest(high, 3), 1)",
+    "highest(high, q)",
+    "shift(lowest(low, q), p)",
+    "bb_lower(close, q, 1.5)",
+    "bb_upper(close, 90, 1)",
+    "stddev(close, q) * 2 + low",
+    "shift((high + low) / 2, p)",
+    "max(lowest(close, 100), sma(low, p))",
+];
+const DIRECTIONS: [&str; 6] = [
+    "supertrend_dir(q, 0.5) > 0",
+    "supertrend_dir(q, 0.5) == 1",
+    "cross_above(supertrend_dir(p, 1.5), 0)",
+    "cross_below(supertrend_dir(q, 1), 1)",
+    "supertrend_dir(p, 1.5) != supertrend_dir(q, 0.5)",
+    "0 >= supertrend_dir(p, 0.5)",
+];
+const DISTANCES: [&str; 5] = [
+    "(high - low) / 3",
+    "highest(high, q) - low",
+    "stddev(close, 5)",
+    "ema(close, 3) / 20",
+    "1 + shift(atr(3), p)",
+];
+
 fn number(dice: &mut Dice) -> String {
     match dice.below(15) {
         0..4 => "close".to_owned(),
@@ -91,7 +118,7 @@ fn number(dice: &mut Dice) -> String {
         6 => "sma(close, p)".to_owned(),
         7 => "sma(close, q)".to_owned(),
         8 => "shift(close, p)".to_owned(),
-        9 => "shift(highest(high, 3), 1)".to_owned(),
+        9 => dice.pick(&WINDOWS).to_owned(),
         10 => "level".to_owned(),
         _ => format!("{}.5", dice.within(8, 30)),
     }
@@ -104,7 +131,7 @@ fn rule(dice: &mut Dice, depth: u32) -> String {
         1 => format!("cross_below({a}, {b})"),
         2 if dice.one_in(2) => "rsi(close, 3) < 30".to_owned(),
         2 if dice.one_in(2) => "cross_above(macd(close, 2, q, p), 0)".to_owned(),
-        2 => "supertrend_dir(q, 0.5) > 0".to_owned(),
+        2 => dice.pick(&DIRECTIONS).to_owned(),
         3 => format!("close {} shift(close, 1)", dice.pick(&["<", ">", "<=", "=="])),
         4 | 5 => format!("{a} {} {b}", dice.pick(&["<", "<=", ">", ">=", "==", "!="])),
         6 => format!("not ({})", rule(dice, depth - 1)),
@@ -128,7 +155,7 @@ fn level(dice: &mut Dice, one_in: i64) -> Option<Level> {
         1 => Level::Percent(Decimal::new(dice.within(1, 999_999_999), 8).into()),
         2 => Level::Percent(Amount::Param("sl".to_owned())),
         3 => Level::Quote(parse("1.5 * atr(3)", Type::Number)),
-        4 => Level::Quote(parse("(high - low) / 3", Type::Number)),
+        4 => Level::Quote(parse(dice.pick(&DISTANCES), Type::Number)),
         _ => Level::Quote(parse(dice.pick(&["0.5", "1", "2.5", "sl"]), Type::Number)),
     })
 }
