@@ -91,5 +91,6 @@ fn fill(admin: &str, disk: &Path, left: u32) {
 
 /// Runs `script` where the server runs: nobody else sees its disk.
 fn on_server(admin: &str, script: &str) {
-    psql(admin, &format!("COPY (SELECT 1) TO PROGRAM '{script}'"));
+    // It reads what it is sent first, or a quick one would leave the server with a pipe that nobody reads.
+    psql(admin, &format!("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; {script}'"));
 }
