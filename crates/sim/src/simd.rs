@@ -28,7 +28,7 @@ impl<'a> Lane<'a> {
 }
 
 /// A loop that is compiled once for every width of registers. Its numbers are the same on each: doubles are added and
-/// multiplied lane by lane, as they would be one after the other, and never fused.
+/// multiplied lane by lane, as they would be one after the other, and fused only where a task says `mul_add`.
 pub(crate) trait Task {
     type Out;
 
