@@ -753,6 +753,28 @@ fn size_and_time_stop_are_dimensions() {
     assert_eq!(why("a fraction of equity is at most 1"), 3, "{failed}");
 }
 
+/// An embedded file can be copied as soon as a command has ended: what was written is in it, not in a log beside it.
+#[test]
+fn an_embedded_file_is_whole_when_a_command_has_ended() {
+    let shell = Shell::embedded();
+    shell.write("WALK-1m.csv", &market::csv(&market::bars(4, MINUTE_US, 4 * 1_440, false), false));
+    let grid = "--param fast=5..40:5 --param slow=20..80:20 --trades all";
+    for line in [
+        "migrate",
+        "import WALK-1m.csv",
+        "run sma_cross --timeframe 1m",
+        &format!("sweep sma_cross --timeframe 1m {grid}"),
+        "sweep top 1",
+        "sweep prune 1 --best 5",
+        "delete 1",
+    ] {
+        shell.ok(line);
+        for beside in ["backtest.db-wal", "backtest.db-shm"] {
+            assert!(!shell.path(beside).exists(), "{beside} after {line}");
+        }
+    }
+}
+
 /// What one variant's rows run into, by a rule that somebody added to the database, no other variant feels.
 #[test]
 fn a_variant_that_the_database_refuses_fails_alone() {

@@ -20,9 +20,10 @@ mod strategy;
 mod sweep;
 mod warmup;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use store::{Loaded, Store};
+use store::{Edition, Loaded, Store};
 
 use crate::args::{Cli, Command, Global};
 use crate::fail::Fail;
@@ -30,6 +31,9 @@ use crate::talk;
 
 /// Seconds that a server may take for one statement.
 const STATEMENT_LIMIT: &str = "BACKTEST_STATEMENT_LIMIT";
+
+/// How long an embedded file may take to be made whole at the end.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the command that was asked for.
 pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
@@ -41,27 +45,43 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
              use DATABASE_URL, PGPASSWORD or ~/.pgpass",
         );
     }
-    match cli.command {
+    let opened = OnceLock::new();
+    let done = run_on(&opened, global, cli.command).await;
+    if let Some(store) = opened.get() {
+        settle(store).await;
+    }
+    done
+}
+
+/// Runs a command, on a store that is left in `opened` if it takes one.
+async fn run_on(opened: &OnceLock<Store>, global: &Global, command: Command) -> Result<(), Fail> {
+    match command {
         Command::Strategy(command) => strategy::strategy(global, &command),
         Command::Migrate => migrate(global).await,
         Command::Cache(command) => cache::cache(global, &command),
         Command::Db(command) => db::db(global, &command).await,
-        Command::Demo => demo::demo(global, &open(global).await?).await,
-        Command::Import(args) => import::import(global, &open(global).await?, args).await,
-        Command::Data(args) => data::data(global, &open(global).await?, args).await,
-        Command::Run(args) => run::run(global, &open(global).await?, *args).await.map(drop),
+        Command::Demo => demo::demo(global, open(global, opened).await?).await,
+        Command::Import(args) => import::import(global, open(global, opened).await?, args).await,
+        Command::Data(args) => data::data(global, open(global, opened).await?, args).await,
+        Command::Run(args) => run::run(global, open(global, opened).await?, *args).await.map(drop),
         Command::Check(args) => check::check(global, *args).await,
-        Command::Lookahead(args) => lookahead::lookahead(global, &open(global).await?, *args).await,
-        Command::Warmup(args) => warmup::warmup(global, &open(global).await?, *args).await,
-        Command::Sweep(args) => sweep::sweep(global, &open(global).await?, *args).await,
-        Command::List(args) => list::list(global, &open(global).await?, *args).await,
-        Command::Show { id } => kept::show(global, &open(global).await?, id).await,
-        Command::Trades(args) => kept::trades(global, &open(global).await?, args).await,
-        Command::Compare { ids } => compare::compare(global, &open(global).await?, &ids).await,
-        Command::Reproduce { id } => reproduce::reproduce(global, &open(global).await?, id).await,
-        Command::Tag(args) => label::tag(global, &open(global).await?, args).await,
-        Command::Notes(args) => label::notes(global, &open(global).await?, args).await,
-        Command::Delete { ids } => kept::delete(global, &open(global).await?, &ids).await,
+        Command::Lookahead(args) => {
+            lookahead::lookahead(global, open(global, opened).await?, *args).await
+        }
+        Command::Warmup(args) => warmup::warmup(global, open(global, opened).await?, *args).await,
+        Command::Sweep(args) => sweep::sweep(global, open(global, opened).await?, *args).await,
+        Command::List(args) => list::list(global, open(global, opened).await?, *args).await,
+        Command::Show { id } => kept::show(global, open(global, opened).await?, id).await,
+        Command::Trades(args) => kept::trades(global, open(global, opened).await?, args).await,
+        Command::Compare { ids } => {
+            compare::compare(global, open(global, opened).await?, &ids).await
+        }
+        Command::Reproduce { id } => {
+            reproduce::reproduce(global, open(global, opened).await?, id).await
+        }
+        Command::Tag(args) => label::tag(global, open(global, opened).await?, args).await,
+        Command::Notes(args) => label::notes(global, open(global, opened).await?, args).await,
+        Command::Delete { ids } => kept::delete(global, open(global, opened).await?, &ids).await,
     }
 }
 
@@ -85,12 +105,20 @@ fn shows_password(mut args: impl Iterator<Item = String>) -> bool {
     })
 }
 
-async fn open(global: &Global) -> Result<Store, Fail> {
+/// Makes an embedded file whole: what was written is in it, and no log lies beside it. A server needs no farewell.
+async fn settle(store: &Store) {
+    if store.edition() == Edition::Sqlite {
+        // Nothing is lost if it takes longer: whoever opens the file next finds the log.
+        let _ = tokio::time::timeout(SETTLE_LIMIT, store.close()).await;
+    }
+}
+
+async fn open<'s>(global: &Global, opened: &'s OnceLock<Store>) -> Result<&'s Store, Fail> {
     let store = cached(global, Store::open(&global.db).await?);
     if global.verbose > 0 {
         talk::say(format!("using `{}` ({})", store.place(), store.edition().name()));
     }
-    Ok(store)
+    Ok(opened.get_or_init(|| store))
 }
 
 /// `store` with the user's cache, unless they want none.
