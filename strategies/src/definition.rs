@@ -393,20 +393,11 @@ impl Reader<'_> {
     /// `{ equity = 0.5 }`, or `{ equity = "share" }` with a parameter `share`; all equity where the file says nothing.
     fn size(&self, risk: &form::Risk, names: &[&str]) -> Result<Size<Amount>, FileError> {
         let Some(place) = &risk.size else { return Ok(Size::Equity(Decimal::ONE.into())) };
-        let (form::SizeForm::Equity(value)
-        | form::SizeForm::Quote(value)
-        | form::SizeForm::Quantity(value)
-        | form::SizeForm::Risk(value)) = place.get_ref();
-        let amount = match value {
+        let written = place.get_ref().size();
+        let size = written.of(match written.amount() {
             Value::String(name) => self.amount("size", place.span(), name.trim(), names)?,
             number => self.number(place.span(), number)?.into(),
-        };
-        let size = match place.get_ref() {
-            form::SizeForm::Equity(_) => Size::Equity(amount),
-            form::SizeForm::Quote(_) => Size::Quote(amount),
-            form::SizeForm::Quantity(_) => Size::Quantity(amount),
-            form::SizeForm::Risk(_) => Size::Risk(amount),
-        };
+        });
         if let Amount::Fixed(amount) = size.amount() {
             let checked = size.of(*amount).checked();
             checked.map_err(|wrong| self.error(place.span(), wrong))?;

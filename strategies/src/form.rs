@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sim::order::Size;
 use toml::Spanned;
 use toml::value::Value;
 
@@ -60,4 +61,16 @@ pub(crate) enum SizeForm {
     Quote(Value),
     Quantity(Value),
     Risk(Value),
+}
+
+impl SizeForm {
+    /// What is sized by, and the value as it is written.
+    pub(crate) fn size(&self) -> Size<&Value> {
+        match self {
+            Self::Equity(value) => Size::Equity(value),
+            Self::Quote(value) => Size::Quote(value),
+            Self::Quantity(value) => Size::Quantity(value),
+            Self::Risk(value) => Size::Risk(value),
+        }
+    }
 }

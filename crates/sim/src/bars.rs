@@ -157,12 +157,15 @@ impl Bars {
         columns: Columns,
     ) -> Result<Self, Box<(BarsError, Columns)>> {
         match check(&columns, timeframe, n_warmup) {
-            Ok(()) => {
-                let highest = simd::extremes(&columns.high).1;
-                Ok(Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns, highest })
-            }
+            Ok(()) => Ok(Self::sound(symbol, timeframe, n_warmup, columns)),
             Err(error) => Err(Box::new((error, columns))),
         }
+    }
+
+    /// Bars of columns that were checked.
+    fn sound(symbol: &str, timeframe: Timeframe, n_warmup: usize, columns: Columns) -> Self {
+        let highest = simd::extremes(&columns.high).1;
+        Self { symbol: symbol.to_owned(), timeframe, n_warmup, columns, highest }
     }
 
     #[must_use]
@@ -277,9 +280,7 @@ impl Bars {
         if n <= self.n_warmup {
             return Err(BarsError::Warmup { warmup: self.n_warmup, bars: n });
         }
-        let columns = self.columns_of(0..n);
-        let highest = simd::extremes(&columns.high).1;
-        Ok(Self { columns, symbol: self.symbol.clone(), highest, ..*self })
+        Ok(Self::sound(&self.symbol, self.timeframe, self.n_warmup, self.columns_of(0..n)))
     }
 
     /// The bars from `first` on, as if there had been none before; none of them is warm-up.
@@ -291,8 +292,7 @@ impl Bars {
             return Err(BarsError::Empty);
         }
         let columns = self.columns_of(first..self.len());
-        let highest = simd::extremes(&columns.high).1;
-        Ok(Self { columns, symbol: self.symbol.clone(), n_warmup: 0, highest, ..*self })
+        Ok(Self::sound(&self.symbol, self.timeframe, 0, columns))
     }
 
     /// A copy of bars `range`.

@@ -10,6 +10,9 @@ pub const ONE_E8: i64 = 100_000_000;
 /// First magnitude that DECIMAL(20,8) cannot hold, in units of 1e-8 (10^12).
 pub const LIMIT_E8: i128 = 100_000_000_000_000_000_000;
 
+/// Integers below this are doubles themselves, so one division of them is rounded once.
+pub(crate) const EXACT_DOUBLE: i64 = 1 << 53;
+
 /// `units` of 1e-8 as a `Decimal`.
 ///
 /// # Panics

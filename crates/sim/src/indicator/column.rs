@@ -4,15 +4,12 @@
 use std::sync::Arc;
 
 use crate::bars::{Bars, Column};
-use crate::exact;
+use crate::exact::{self, EXACT_DOUBLE};
 use crate::expr::Function;
 use crate::simd::{self, Task};
 
 use super::volatility;
 use super::window::runs;
-
-/// Integers below this are doubles themselves, so one division of them is rounded once.
-const EXACT_DOUBLE: i64 = 1 << 53;
 
 /// `units` of 1e-8 as the double nearest to the decimal; the same as [`exact::to_f64`], sooner for small ones.
 pub(super) fn double(units: i128) -> f64 {

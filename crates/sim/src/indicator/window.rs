@@ -106,25 +106,15 @@ fn overlap(x: &[f64], n: usize, zero: f64, out: &mut [f64], join: impl Fn(f64, f
 /// The greatest value of the last `n` bars, the bar itself included.
 pub(super) fn highest(x: &[f64], n: usize, out: &mut [f64]) {
     if let Some(out) = out.get_mut(n - 1..) {
-        highest_windows(x, n, out);
+        overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
     }
 }
 
 /// The least value of the last `n` bars, the bar itself included.
 pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
     if let Some(out) = out.get_mut(n - 1..) {
-        lowest_windows(x, n, out);
+        overlap(x, n, f64::INFINITY, out, |a, b| if a < b { a } else { b });
     }
-}
-
-/// The greatest value of every window of `n` values, of which `x` has as many as `out` has places.
-fn highest_windows(x: &[f64], n: usize, out: &mut [f64]) {
-    overlap(x, n, f64::NEG_INFINITY, out, |a, b| if a > b { a } else { b });
-}
-
-/// The least value of every window of `n` values, of which `x` has as many as `out` has places.
-fn lowest_windows(x: &[f64], n: usize, out: &mut [f64]) {
-    overlap(x, n, f64::INFINITY, out, |a, b| if a < b { a } else { b });
 }
 
 /// The value `n` bars before.

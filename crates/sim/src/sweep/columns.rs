@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use crate::bars::{Bars, Column};
-use crate::exact::ONE_E8;
+use crate::exact::{EXACT_DOUBLE, ONE_E8};
 use crate::expr::Series;
 use crate::indicator::{DeviationSums, Evaluator, Steps};
 
@@ -15,9 +15,6 @@ use crate::indicator::{DeviationSums, Evaluator, Steps};
 const VALUE: usize = 8;
 /// Columns that are held at once however long they are: those of one comparison and what they are made of.
 const FEWEST: usize = 8;
-
-/// Integers below this are doubles themselves.
-const EXACT_DOUBLE: i64 = 1 << 53;
 
 /// A bounded store of columns.
 #[derive(Debug)]

@@ -148,14 +148,14 @@ impl<'c> RuleBits<'c> {
         if let Some(&known) = seen.operands.get(&(&*series.key, as_bits)) {
             return known;
         }
-        let tile = PIECE.min(self.tile_words * WORD);
+        let piece = self.piece();
         let operand = match family {
             Some(family) => {
                 let operand = if as_bits {
-                    self.values.directions.push(Direction::new(tile / WORD));
+                    self.values.directions.push(Direction::new(piece / WORD));
                     Operand::Direction(self.values.directions.len() - 1)
                 } else {
-                    self.values.numbers.push(Number::new(Source::Stream, tile));
+                    self.values.numbers.push(Number::new(Source::Stream, piece));
                     Operand::Number(self.values.numbers.len() - 1)
                 };
                 match seen.streamed.iter_mut().find(|(known, _)| *known == family) {
@@ -179,6 +179,11 @@ impl<'c> RuleBits<'c> {
         operand
     }
 
+    /// Bars that there is room for at a time.
+    fn piece(&self) -> usize {
+        PIECE.min(self.tile_words * WORD)
+    }
+
     /// The number of a leaf of a formula.
     fn leaf<'a>(
         &mut self,
@@ -187,12 +192,12 @@ impl<'c> RuleBits<'c> {
         columns: &Columns<'c>,
         seen: &mut Seen<'a>,
     ) -> usize {
-        let tile = PIECE.min(self.tile_words * WORD);
+        let piece = self.piece();
         let Values { numbers, ladders, .. } = &mut self.values;
         *seen.leaves.entry((&series.key, lag)).or_insert_with(|| {
             let made = Made::new(series, lag, columns, ladders).map(Source::Made);
             let column = || Source::Column(Lagged { values: columns.get(series), lag });
-            numbers.push(Number::new(made.unwrap_or_else(column), tile));
+            numbers.push(Number::new(made.unwrap_or_else(column), piece));
             numbers.len() - 1
         })
     }
@@ -289,11 +294,16 @@ pub(super) fn columns<'a>(
     known: &'a Columns<'_>,
     found: &mut dyn FnMut(&'a Series),
 ) {
+    compared(rule, &mut |number| columns_of(number, known, found));
+}
+
+/// Calls `found` with both sides of every comparison in `rule`.
+pub(super) fn compared<'a>(rule: &'a Truth, found: &mut dyn FnMut(&'a Series)) {
     if let TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } = &rule.kind {
-        columns_of(a, known, found);
-        columns_of(b, known, found);
+        found(a);
+        found(b);
     }
-    rule.children().for_each(|child| columns(child, known, found));
+    rule.children().for_each(|child| compared(child, found));
 }
 
 /// Calls `found` with every column that a number reads: those of a formula that are not made where they are read, and the

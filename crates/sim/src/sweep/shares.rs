@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::expr::{Truth, TruthKind};
+use crate::expr::Truth;
+
+use super::rules;
 
 /// One share of `all` a thread, of the orders that come to mind the one by which the fewest numbers are made more than once:
 /// as the variants stand, or by one of the numbers that their `rules` compare.
@@ -38,23 +40,14 @@ fn compared<'a, R: Iterator<Item = &'a Truth>>(all: impl Iterator<Item = R>) -> 
     let numbers = |rules: R| {
         let mut numbers = Vec::new();
         rules.for_each(|rule| {
-            operands(rule, &mut |key| {
+            rules::compared(rule, &mut |number| {
                 let next = known.len();
-                numbers.push(*known.entry(key).or_insert(next));
+                numbers.push(*known.entry(&number.key).or_insert(next));
             });
         });
         numbers
     };
     all.map(numbers).collect()
-}
-
-/// Calls `found` with the key of both sides of every comparison in `rule`.
-fn operands<'a>(rule: &'a Truth, found: &mut dyn FnMut(&'a str)) {
-    if let TruthKind::Compare(_, a, b) | TruthKind::Cross { a, b, .. } = &rule.kind {
-        found(&a.key);
-        found(&b.key);
-    }
-    rule.children().for_each(|child| operands(child, found));
 }
 
 /// One share a thread. Neighbours have the most in common and stay together, but cost rises or falls along a grid, so
