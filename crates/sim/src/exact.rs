@@ -110,9 +110,9 @@ impl Divisor {
         Self { den, inverse: 1.0 / den }
     }
 
-    /// `num / den` of a whole number below 2^53, without the wait for a division: the first product is less than two of its
-    /// last places off, and after the first correction less than one. The rest that is left then is exact, and what it adds
-    /// rounds the quotient as a division would (Markstein 1990).
+    /// `num / den` of 0, or of a double from 1 up to 2^53, without the wait for a division: the first product is less than two
+    /// of its last places off, and after the first correction less than one. The rest that is left then is exact, and what it
+    /// adds rounds the quotient as a division would (Markstein 1990).
     #[inline(always)]
     pub(crate) fn quotient(self, num: f64) -> f64 {
         let corrected = |near: f64| (-near).mul_add(self.den, num).mul_add(self.inverse, near);
@@ -267,7 +267,8 @@ mod tests {
             let den = (1 + next(24)) as f64 * if round % 2 == 0 { ONE_E8 as f64 } else { 1.0 };
             // Also next to a multiple, where quotients are nearly whole.
             let whole = (next(20) as f64 * den + next(2) as f64).min(9e15);
-            for num in [next(53) as f64, whole] {
+            let num = next(53) as f64;
+            for num in [num, num.sqrt(), whole] {
                 assert_eq!(Divisor::new(den).quotient(num), num / den, "{num} / {den}");
             }
         }

@@ -82,6 +82,30 @@ pub(crate) fn extremes(values: &[i64]) -> (i64, i64) {
     extremes_plain(values)
 }
 
+/// The first place at which one of `low` is at most `floor` or one of `high`, of which there are as many, at least `ceiling`.
+#[inline]
+pub(crate) fn first_outside(low: &[i64], high: &[i64], floor: i64, ceiling: i64) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { x86::first_outside_512(low, high, floor, ceiling) };
+        }
+    }
+    first_outside_plain(low, high, floor, ceiling)
+}
+
+fn first_outside_plain(low: &[i64], high: &[i64], floor: i64, ceiling: i64) -> Option<usize> {
+    const SIDE: usize = 8;
+    let outside = |(&low, &high): (&i64, &i64)| (low <= floor) | (high >= ceiling);
+    // Of eight it is asked at once whether it is one of them.
+    let passed = low.chunks(SIDE).zip(high.chunks(SIDE)).position(|(low, high)| {
+        low.iter().zip(high).fold(false, |any, prices| any | outside(prices))
+    })?;
+    let first = passed * SIDE;
+    Some(first + low[first..].iter().zip(&high[first..]).position(outside)?)
+}
+
 /// Inlined where wider registers are allowed, it uses them.
 #[inline(always)]
 fn extremes_plain(values: &[i64]) -> (i64, i64) {
@@ -105,9 +129,9 @@ fn orders_plain(a: Lane<'_>, b: Lane<'_>, above: &mut [u64], below: &mut [u64]) 
 mod x86 {
     use std::arch::x86_64::{
         _CMP_GT_OQ, _CMP_LT_OQ, _mm256_cmp_pd, _mm256_loadu_pd, _mm256_movemask_pd,
-        _mm512_cmp_pd_mask, _mm512_loadu_epi64, _mm512_loadu_pd, _mm512_mask_mov_epi64,
-        _mm512_maskz_loadu_epi64, _mm512_max_epi64, _mm512_min_epi64, _mm512_reduce_max_epi64,
-        _mm512_reduce_min_epi64, _mm512_set1_epi64,
+        _mm512_cmp_pd_mask, _mm512_cmpge_epi64_mask, _mm512_cmple_epi64_mask, _mm512_loadu_epi64,
+        _mm512_loadu_pd, _mm512_mask_mov_epi64, _mm512_maskz_loadu_epi64, _mm512_max_epi64,
+        _mm512_min_epi64, _mm512_reduce_max_epi64, _mm512_reduce_min_epi64, _mm512_set1_epi64,
     };
 
     use super::{Lane, Task};
@@ -140,6 +164,42 @@ mod x86 {
             greatest = _mm512_max_epi64(greatest, block);
         }
         (_mm512_reduce_min_epi64(least), _mm512_reduce_max_epi64(greatest))
+    }
+
+    /// As in [`extremes_512`], what is left is read under a mask.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn first_outside_512(
+        low: &[i64],
+        high: &[i64],
+        floor: i64,
+        ceiling: i64,
+    ) -> Option<usize> {
+        let (floor, ceiling) = (_mm512_set1_epi64(floor), _mm512_set1_epi64(ceiling));
+        let outside = |low, high| {
+            _mm512_cmple_epi64_mask(low, floor) | _mm512_cmpge_epi64_mask(high, ceiling)
+        };
+        let (lows, low_rest) = low.as_chunks::<8>();
+        let (highs, high_rest) = high.as_chunks::<8>();
+        for (i, (low, high)) in lows.iter().zip(highs).enumerate() {
+            // SAFETY: both arrays hold the eight integers that are read, at any alignment.
+            let (low, high) =
+                unsafe { (_mm512_loadu_epi64(low.as_ptr()), _mm512_loadu_epi64(high.as_ptr())) };
+            let outside = outside(low, high);
+            if outside != 0 {
+                return Some(8 * i + outside.trailing_zeros() as usize);
+            }
+        }
+        let rest = low_rest.len().min(high_rest.len());
+        let mask = (1_u8 << rest) - 1;
+        // SAFETY: only places under the mask are read, and both slices have as many.
+        let (low, high) = unsafe {
+            (
+                _mm512_maskz_loadu_epi64(mask, low_rest.as_ptr()),
+                _mm512_maskz_loadu_epi64(mask, high_rest.as_ptr()),
+            )
+        };
+        let outside = outside(low, high) & mask;
+        (outside != 0).then(|| 8 * lows.len() + outside.trailing_zeros() as usize)
     }
 
     #[target_feature(enable = "avx512f")]
@@ -197,6 +257,13 @@ mod tests {
         for n in 0..40 {
             let values: Vec<i64> = (0..n).map(|i| (i * 37 - 300) % 41).collect();
             assert_eq!(extremes(&values), extremes_plain(&values));
+            let highs: Vec<i64> = values.iter().map(|low| low + 9).collect();
+            for (floor, ceiling) in [(-99, 99), (-19, 99), (-99, 28), (-15, 24), (-20, 29)] {
+                let found = first_outside(&values, &highs, floor, ceiling);
+                let walked = (0..values.len()).find(|&i| values[i] <= floor || highs[i] >= ceiling);
+                assert_eq!(found, walked);
+                assert_eq!(first_outside_plain(&values, &highs, floor, ceiling), walked);
+            }
         }
         for b in [Lane::column(&b), Lane::constant(&b[3])] {
             let a = Lane::column(&a);

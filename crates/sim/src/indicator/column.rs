@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::bars::{Bars, Column};
-use crate::exact::{self, EXACT_DOUBLE};
+use crate::exact::{self, Divisor, EXACT_DOUBLE};
 use crate::expr::Function;
 use crate::simd::{self, Task};
 
@@ -316,14 +316,14 @@ impl Task for Spreads<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { step, sums, squares, n, out } = self;
-        let scale = n as f64 * exact::ONE_E8 as f64;
+        let scale = Divisor::new(n as f64 * exact::ONE_E8 as f64);
         let (unit, count) = ((step * step) as f64, n.cast_signed() as i64);
         let ends = sums[n..].iter().zip(&squares[n..]);
         for ((out, old), new) in out.iter_mut().zip(sums.iter().zip(squares)).zip(ends) {
             let (sum, squares) = (new.0.wrapping_sub(*old.0), new.1.wrapping_sub(*old.1));
             let spread = squares.wrapping_mul(count).wrapping_sub(sum.wrapping_mul(sum));
             // Below 2^52 and below 2^40: their product is rounded once.
-            *out = (spread as f64 * unit).sqrt() / scale;
+            *out = scale.quotient((spread as f64 * unit).sqrt());
         }
     }
 }

@@ -89,12 +89,12 @@ impl<'v> Ready<'v> {
         found
     }
 
-    fn job(&self, market: &Market, bits: &RuleBits<'_>) -> Job<'_> {
+    fn job(&self, market: &Market, bits: &RuleBits<'_>, tape: &Tape<'_>) -> Job<'_> {
         Job {
             rules: &self.variant.rules,
             market: market.clone(),
             distances: [0, 1, 2].map(|level| self.distance(level, bits)),
-            time_stop_us: self.signals.time_stop_us,
+            time_stop: self.signals.time_stop_us.map(|us| tape.lapse(us)),
         }
     }
 }
@@ -143,7 +143,7 @@ fn walk_share(work: &Work<'_>, columns: &Columns<'_>, share: &[(&Ready<'_>, &Mar
         .iter()
         .map(|(ready, _)| [0, 1, 2, 3].map(|rule| bits.place(ready.rule(rule))))
         .collect();
-    let jobs = share.iter().map(|(ready, market)| ready.job(market, &bits));
+    let jobs = share.iter().map(|(ready, market)| ready.job(market, &bits, work.tape));
     let mut walkers: Vec<Walker<'_>> =
         jobs.map(|job| Walker::new(job, work.tape, work.list)).collect();
     let shorts: Vec<bool> = share.iter().map(|(ready, _)| ready.rule(2).is_some()).collect();

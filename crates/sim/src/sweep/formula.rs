@@ -68,6 +68,11 @@ impl<L> Formula<L> {
                 out.iter_mut().for_each(|value| *value = value.abs());
             }
             Self::Join(join, a, b) => {
+                if let Some((middle, width, spread)) = band(*join, a, b) {
+                    let [middle, spread] =
+                        [middle, spread].map(|of| &leaf(of)[from..from + out.len()]);
+                    return simd::wide(Band { out, middle, width, spread });
+                }
                 for (nth, out) in out.chunks_mut(BLOCK).enumerate() {
                     join_all(*join, (a, b), from + nth * BLOCK, out, leaf);
                 }
@@ -84,6 +89,43 @@ impl<L> Formula<L> {
                 self.fill(from, out, leaf);
                 Side::Out
             }
+        }
+    }
+}
+
+/// A join that is a leaf and so many times another one: most bands and channels are, and one loop makes both steps.
+fn band<'a, L>(join: Join, a: &'a Formula<L>, b: &'a Formula<L>) -> Option<(&'a L, f64, &'a L)> {
+    let (Formula::Leaf(middle), Formula::Join(Join::Arith(Arith::Mul), x, y)) = (a, b) else {
+        return None;
+    };
+    let (width, spread) = match (&**x, &**y) {
+        (Formula::Constant(width), Formula::Leaf(spread))
+        | (Formula::Leaf(spread), Formula::Constant(width)) => (*width, spread),
+        _ => return None,
+    };
+    match join {
+        Join::Arith(Arith::Add) => Some((middle, width, spread)),
+        Join::Arith(Arith::Sub) => Some((middle, -width, spread)),
+        _ => None,
+    }
+}
+
+/// `middle` and so many times `spread`. A product that is not finite leaves no sum that is.
+struct Band<'a> {
+    out: &'a mut [f64],
+    middle: &'a [f64],
+    width: f64,
+    spread: &'a [f64],
+}
+
+impl Task for Band<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { out, middle, width, spread } = self;
+        for ((out, &middle), &spread) in out.iter_mut().zip(middle).zip(spread) {
+            *out = Arith::Add.apply(middle, width * spread);
         }
     }
 }

@@ -103,7 +103,21 @@ impl<'a> Spans<'a> {
         floor: i64,
         ceiling: i64,
     ) -> Option<usize> {
-        simd::wide(Search { spans: self, from, to, floor, ceiling })
+        /// Bars that are passed over together where none of them is outside: most ranges are shorter.
+        const RUN: usize = 256;
+        let mut from = from;
+        while from < to {
+            let end = (from / RUN + 1).saturating_mul(RUN).min(to);
+            let (low, high) = self.bounds(from, end);
+            if low <= floor || high >= ceiling {
+                let (lows, highs) = (&self.of.low[from..end], &self.of.high[from..end]);
+                if let Some(found) = simd::first_outside(lows, highs, floor, ceiling) {
+                    return Some(from + found);
+                }
+            }
+            from = end;
+        }
+        None
     }
 
     /// End of the block that holds bar `from`.
@@ -128,69 +142,6 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// The first bar of a range whose low or high is outside: by blocks, and then in the block.
-struct Search<'a> {
-    spans: &'a Spans<'a>,
-    from: usize,
-    to: usize,
-    floor: i64,
-    ceiling: i64,
-}
-
-impl Task for Search<'_> {
-    type Out = Option<usize>;
-
-    #[inline(always)]
-    fn run(self) -> Option<usize> {
-        let mut from = self.from;
-        while from < self.to {
-            let (first, last) = self.spans.blocks(from, self.to);
-            let block = first + self.block(self.spans.levels[0].get(first..=last)?)?;
-            let start = self.spans.from + block * BLOCK;
-            if let Some(bar) = self.bar(start, from) {
-                return (bar < self.to).then_some(bar);
-            }
-            // It was a bar of the same block in front of `from`.
-            from = start + BLOCK;
-        }
-        None
-    }
-}
-
-impl Search<'_> {
-    /// The first of `blocks` that has a price outside.
-    #[inline(always)]
-    fn block(&self, blocks: &[[i64; 2]]) -> Option<usize> {
-        /// Blocks that are looked at together.
-        const SIDE: usize = 4;
-        let ceiling = self.ceiling.wrapping_neg();
-        let outside = |[low, high]: &[i64; 2]| (*low <= self.floor) | (*high <= ceiling);
-        let (sides, rest) = blocks.as_chunks::<SIDE>();
-        let any = |side: &[[i64; 2]; SIDE]| side.iter().fold(false, |any, of| any | outside(of));
-        let passed = sides.iter().position(any).unwrap_or(sides.len());
-        let side = sides.get(passed).map_or(rest, |side| &side[..]);
-        Some(passed * SIDE + side.iter().position(outside)?)
-    }
-
-    /// The first bar outside, from `from` on, of the block that begins at `start`.
-    #[inline(always)]
-    fn bar(&self, start: usize, from: usize) -> Option<usize> {
-        let Pyramid { low, high, .. } = self.spans.of;
-        let (low, high) = (&low[start..], &high[start..]);
-        let first = from.saturating_sub(start);
-        let outside = |low: i64, high: i64| (low <= self.floor) | (high >= self.ceiling);
-        if let (Some(low), Some(high)) = (low.first_chunk::<BLOCK>(), high.first_chunk::<BLOCK>()) {
-            // Which of them it is is anyone's guess, so that all are looked at.
-            let bits =
-                (0..BLOCK).fold(0, |bits, i| bits | u64::from(outside(low[i], high[i])) << i);
-            let bits = bits >> first << first;
-            return (bits != 0).then(|| start + bits.trailing_zeros() as usize);
-        }
-        let found = low.iter().zip(high).skip(first).position(|(&low, &high)| outside(low, high));
-        found.map(|offset| start + first + offset)
-    }
-}
-
 /// The extremes of every block of a stretch.
 struct Blocks<'a> {
     low: &'a [i64],
@@ -203,15 +154,30 @@ impl Task for Blocks<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let (whole, behind) = self.out.split_at_mut(self.low.len() / BLOCK);
-        let (low, low_rest) = self.low.as_chunks::<BLOCK>();
-        let (high, high_rest) = self.high.as_chunks::<BLOCK>();
-        for ((out, low), high) in whole.iter_mut().zip(low).zip(high) {
-            *out = extremes(low, high);
+        /// Blocks that are made together.
+        const SIDE: usize = 64;
+        const BARS: usize = SIDE * BLOCK;
+        let (low, low_rest) = self.low.as_chunks::<BARS>();
+        let (high, high_rest) = self.high.as_chunks::<BARS>();
+        let (sides, behind) = self.out.split_at_mut(low.len() * SIDE);
+        for ((out, low), high) in sides.as_chunks_mut::<SIDE>().0.iter_mut().zip(low).zip(high) {
+            // Neighbours two by two: to read one price of every block would be to gather it.
+            let (mut least, mut greatest) = (*low, *high);
+            for n in [BARS / 2, BARS / 4, BARS / 8] {
+                for i in 0..n {
+                    least[i] = least[2 * i].min(least[2 * i + 1]);
+                    greatest[i] = greatest[2 * i].max(greatest[2 * i + 1]);
+                }
+            }
+            for ((out, least), greatest) in out.iter_mut().zip(least).zip(greatest) {
+                *out = [least, greatest.wrapping_neg()];
+            }
         }
         behind.fill(NOTHING);
-        if let Some(out) = behind.first_mut() {
-            *out = extremes(low_rest, high_rest);
+        for ((out, low), high) in
+            behind.iter_mut().zip(low_rest.chunks(BLOCK)).zip(high_rest.chunks(BLOCK))
+        {
+            *out = extremes(low, high);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What every variant of a sweep reads of the bars: the prices, their pyramids and the ends of days, made once.
 //! Nothing of a strategy or of a market's rules may enter.
 
+use std::ops::Range;
+
 use crate::bars::Bars;
 use crate::exact;
 
@@ -64,18 +66,38 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// The first bar behind `entry` that opens `after_us` or more after it; the number of bars when there is none.
-    pub(super) fn first_after(&self, entry: usize, after_us: i64) -> usize {
-        let time_us = self.bars.time_us();
-        let due = self.time_us(entry).saturating_add(after_us);
-        // Without a gap it is that many bars on; with gaps earlier, never later.
+    /// How long `after_us` is in bars: where they follow each other without a gap, so many bars on it is over.
+    pub(super) fn lapse(&self, after_us: i64) -> Lapse {
         let steps = usize::try_from((after_us - 1).div_euclid(self.bars.timeframe().us()) + 1);
-        let latest = entry.saturating_add(steps.unwrap_or(0).max(1)).min(time_us.len());
-        if latest == entry + 1 || self.time_us(latest - 1) < due {
-            return latest;
-        }
-        entry + 1 + time_us[entry + 1..latest].partition_point(|&time| time < due)
+        Lapse { us: after_us, steps: steps.unwrap_or(0).max(1) }
     }
+
+    /// The first bar behind `entry` that opens when it is over; the number of bars when there is none.
+    #[inline(always)]
+    pub(super) fn first_after(&self, entry: usize, lapse: Lapse) -> usize {
+        // With gaps it is earlier, never later.
+        let latest = entry.saturating_add(lapse.steps).min(self.bars.len());
+        match self.gapless_us {
+            Some(_) => latest,
+            None => self.first_in(entry + 1..latest, entry, lapse),
+        }
+    }
+
+    /// The first of some bars that opens when it is over, or the one behind them.
+    #[cold]
+    fn first_in(&self, bars: Range<usize>, entry: usize, lapse: Lapse) -> usize {
+        let time_us = self.bars.time_us();
+        let due = time_us[entry].saturating_add(lapse.us);
+        bars.start + time_us[bars].partition_point(|&time| time < due)
+    }
+}
+
+/// A time that a position is held at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lapse {
+    us: i64,
+    /// Bars that last as long or longer; at least one.
+    steps: usize,
 }
 
 /// A count of bars, of which there are fewer than 2^63.

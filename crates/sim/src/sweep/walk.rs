@@ -15,7 +15,7 @@ use super::marks::Marks;
 use super::money::{Gap, Lot, Market};
 use super::pyramid::Spans;
 use super::round;
-use super::tape::Tape;
+use super::tape::{Lapse, Tape};
 
 /// Where the distance of a level comes from.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Job<'a> {
     pub(super) market: Market,
     /// Stop loss, take profit, trailing stop.
     pub(super) distances: [Option<Distance<'a>>; 3],
-    pub(super) time_stop_us: Option<i64>,
+    pub(super) time_stop: Option<Lapse>,
 }
 
 /// What all variants of a thread look at over one stretch of bars, the core's cache being warm with it.
@@ -220,8 +220,8 @@ impl<'a> Walker<'a> {
             let trailing = self.trailing(decided, near);
             self.guard = Guard::new(long, price, levels, liquidation, trailing);
         }
-        if let Some(us) = self.job.time_stop_us {
-            self.due = near.tape.first_after(bar, us);
+        if let Some(lapse) = self.job.time_stop {
+            self.due = near.tape.first_after(bar, lapse);
         }
         self.held = Held { way, lot, price, bar };
         self.holds = true;
