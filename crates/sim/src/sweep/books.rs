@@ -244,16 +244,22 @@ impl<'a> Books<'a> {
         if self.day_end < to {
             self.end_days_held(held, to)?;
         }
-        let Held { way, lot: Lot { quantity, .. }, .. } = *held;
-        let (best, worst) = if way.is_long() { (high, low) } else { (low, high) };
-        let one = way.signed(quantity) as f64 * (1.0 / exact::ONE_E8 as f64);
-        let cash = self.cash as f64;
+        let (best, worst) = if held.way.is_long() { (high, low) } else { (low, high) };
+        let (cash, one) = (self.cash as f64, unit_worth(held));
         if cash + one * best as f64 > self.peak as f64 - ESTIMATED {
             return self.climb(held, from, to, marks);
         }
         let floor = cash + one * worst as f64 - ESTIMATED;
         let (time, may) = (self.time(held, from, to), floor < self.trough as f64);
         if marks.wait(floor, time, may) { Some(()) } else { self.settle(marks) }
+    }
+
+    /// Whether equity with the short `held` surely stays above 0 where prices are at most `high`: one more unit of price
+    /// outweighs how the level of liquidation is rounded.
+    #[inline(always)]
+    pub(super) fn stays_solvent(&self, held: &Held, high: i64) -> bool {
+        let (cash, one) = (self.cash as f64, unit_worth(held));
+        cash + one * (high as f64 + 1.0) > ESTIMATED
     }
 
     /// Makes the marks of the times that wait, as long as one of them may be the least.
@@ -400,6 +406,12 @@ fn peak_band(need: i128, held: &Held) -> (i64, i64) {
         let level = greatest.div_euclid(quantity);
         (if level < 0 { i64::MIN } else { clamp(level) }, i64::MAX)
     }
+}
+
+/// What one unit of price changes in what is held, in units.
+#[inline(always)]
+fn unit_worth(held: &Held) -> f64 {
+    held.way.signed(held.lot.quantity) as f64 * (1.0 / exact::ONE_E8 as f64)
 }
 
 /// Cash and what is held at a close.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::metrics::Waiting;
 use crate::order::{ExitReason, RejectReason};
-use crate::rules::{Intrabar, Rules};
+use crate::rules::Rules;
 
 use super::Walked;
 use super::books::{Books, Closing, Held, Way};
@@ -213,12 +213,11 @@ impl<'a> Walker<'a> {
         self.books.mark_flat(bar, &mut near.marks)?;
         let way = Way::of(long);
         self.books.open(way, &lot)?;
+        // A short without levels is guarded against ruin alone, which is looked at when it is near.
         self.armed = self.guarded || !long;
-        if self.armed {
-            let liquidation =
-                if long { None } else { round::liquidation(self.books.cash, lot.quantity) };
+        if self.guarded {
             let trailing = self.trailing(decided, near);
-            self.guard = Guard::new(long, price, levels, liquidation, trailing);
+            self.guard = Guard::new(long, price, levels, self.ruin(long, &lot), trailing);
         }
         if let Some(lapse) = self.job.time_stop {
             self.due = near.tape.first_after(bar, lapse);
@@ -271,6 +270,12 @@ impl<'a> Walker<'a> {
             target: at(target, long)?,
             first_trail: at(trailing, !long)?,
         })
+    }
+
+    /// The level of liquidation of a short that was just opened, before its own costs.
+    #[inline(always)]
+    fn ruin(&self, long: bool, lot: &Lot) -> Option<i64> {
+        if long { None } else { round::liquidation(self.books.cash, lot.quantity) }
     }
 
     #[inline(always)]
@@ -328,12 +333,16 @@ impl<'a> Walker<'a> {
     ) -> End {
         let until = end.min(self.due);
         if self.armed && self.next < until {
-            // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop again.
-            let over = signal.is_some() || self.due < end || !self.guard.trails();
-            if !(over && self.guard.stays_clear(low, high)) {
-                let (bars, intrabar) = (self.next..until, self.job.market.intrabar);
-                let ambiguous = &mut self.books.ambiguous_bars;
-                let hit = level_hit(&mut self.guard, near, intrabar, bars, ambiguous);
+            let clear = if self.guarded {
+                // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop
+                // again.
+                let over = signal.is_some() || self.due < end || !self.guard.trails();
+                over && self.guard.stays_clear(low, high)
+            } else {
+                self.books.stays_solvent(&self.held, high)
+            };
+            if !clear {
+                let hit = self.level_hit(self.next..until, near);
                 if let Some((bar, price, reason)) = hit {
                     return End::Stopped(bar, price, reason);
                 }
@@ -343,6 +352,56 @@ impl<'a> Walker<'a> {
             return End::Stopped(self.due, near.tape.bars.open()[self.due], ExitReason::TimeStop);
         }
         signal.map_or(End::Open, End::Decided)
+    }
+
+    /// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
+    /// looked at; those that leave open what happened first are counted.
+    #[inline(never)]
+    fn level_hit(
+        &mut self,
+        bars: Range<usize>,
+        near: &Near<'_>,
+    ) -> Option<(usize, i64, ExitReason)> {
+        if !self.guarded {
+            let Held { lot, price, .. } = self.held;
+            let ruin = self.ruin(false, &lot);
+            self.guard = Guard::new(false, price, Levels::default(), ruin, None);
+        }
+        let Range { start: mut next, end: to } = bars;
+        let (range, guard) = (&near.range, &mut self.guard);
+        if guard.trails() {
+            let (low, high) = range.extremes(next, to);
+            if guard.passes_over(low, high) {
+                return None;
+            }
+        }
+        while next < to {
+            // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
+            let mut end = to;
+            if guard.trails() {
+                end = range.block_end(next).min(to);
+                let (low, high) = range.block(next, end);
+                if guard.passes_over(low, high) {
+                    next = end;
+                    continue;
+                }
+            }
+            let (floor, ceiling) = guard.band();
+            let Some(bar) = range.first_outside(next, end, floor, ceiling) else {
+                next = end;
+                continue;
+            };
+            let bars = near.tape.bars;
+            let prices =
+                Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
+            let touch = guard.pass(prices, self.job.market.intrabar);
+            self.books.ambiguous_bars += usize::from(touch.ambiguous);
+            if let Some((price, reason)) = touch.exit {
+                return Some((bar, price, reason));
+            }
+            next = bar + 1;
+        }
+        None
     }
 
     /// Marks the position up to `bar` and closes it there at `raw`: a target as maker at its price, all else as taker with
@@ -380,51 +439,4 @@ fn level(
     let level = distance.at(decided, near).level(entry, up)?;
     let beyond = if up { level > entry } else { level < entry };
     beyond.then_some(level)
-}
-
-/// The first of `bars` in which a level acts. Only bars that reach a level, or a new extreme under a trailing stop, are
-/// looked at; those that leave open what happened first are counted.
-#[inline(never)]
-fn level_hit(
-    guard: &mut Guard<'_>,
-    near: &Near<'_>,
-    intrabar: Intrabar,
-    bars: Range<usize>,
-    ambiguous: &mut usize,
-) -> Option<(usize, i64, ExitReason)> {
-    let Range { start: mut next, end: to } = bars;
-    let range = &near.range;
-    if guard.trails() {
-        let (low, high) = range.extremes(next, to);
-        if guard.passes_over(low, high) {
-            return None;
-        }
-    }
-    while next < to {
-        // A trailing stop moves with many bars, so blocks are passed over as long as none of them matters.
-        let mut end = to;
-        if guard.trails() {
-            end = range.block_end(next).min(to);
-            let (low, high) = range.block(next, end);
-            if guard.passes_over(low, high) {
-                next = end;
-                continue;
-            }
-        }
-        let (floor, ceiling) = guard.band();
-        let Some(bar) = range.first_outside(next, end, floor, ceiling) else {
-            next = end;
-            continue;
-        };
-        let bars = near.tape.bars;
-        let prices =
-            Prices { open: bars.open()[bar], high: bars.high()[bar], low: bars.low()[bar] };
-        let touch = guard.pass(prices, intrabar);
-        *ambiguous += usize::from(touch.ambiguous);
-        if let Some((price, reason)) = touch.exit {
-            return Some((bar, price, reason));
-        }
-        next = bar + 1;
-    }
-    None
 }
