@@ -232,6 +232,52 @@ fn what_a_server_does_not_allow_is_said() {
     }
 }
 
+/// What `meet` waits for, and what the other session waits for: who holds the series, and who would like to.
+const OTHER: &str = "SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact_lock(42); \
+    DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM series WHERE granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; \
+    SELECT pg_advisory_xact_lock(hashtextextended('X 1m', 0)); COMMIT";
+const MEET: &str = "CREATE VIEW series AS SELECT granted FROM pg_locks WHERE locktype = 'advisory' \
+    AND (classid::int8 << 32 | objid::int8) = hashtextextended('X 1m', 0); \
+    CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+    WHILE NOT pg_try_advisory_xact_lock(42) AND NOT EXISTS (SELECT FROM series WHERE NOT granted) \
+    LOOP PERFORM pg_sleep(0.01); END LOOP; \
+    PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$; \
+    CREATE TRIGGER meet BEFORE INSERT ON market_data EXECUTE FUNCTION meet()";
+const NO_ORDER: &str = "CREATE OR REPLACE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+    RAISE EXCEPTION 'no order' USING ERRCODE = 'serialization_failure'; END $$; TRUNCATE market_data";
+
+/// A deadlock in an order that leaves no choice: the import holds its series; another session holds 42 and waits for the
+/// series; only then does the import wait for 42. It is the one undone, for the other looks after an hour only.
+#[test]
+fn an_import_that_a_deadlock_undid_is_begun_again_a_few_times() {
+    for (backend, shell) in servers(30_000) {
+        let url = &backend.url;
+        psql(url, MEET);
+        let mut other = std::process::Command::new("psql")
+            .args(["-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", OTHER])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42";
+        while psql(url, held) == "0" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = run(&shell, url, "import X-1m.csv");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said, "note: X 1m is begun again: deadlock detected\n", "{}", backend.name);
+        assert!(other.wait().expect("it was started").success(), "the other went on");
+        assert_eq!(bars(url), 30_000);
+
+        psql(url, NO_ORDER);
+        let output = run(&shell, url, "import X-1m.csv");
+        is_told("import", &output, &["no order", "another program holds these rows; try again"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.matches("note: X 1m is begun again").count(), 5, "{said}");
+        assert_eq!(bars(url), 0);
+    }
+}
+
 /// A role that may have so many connections and no more: none, the one that every command needs, and more than a load
 /// would like to have.
 #[test]

@@ -33,7 +33,7 @@ fn status_says_what_this_is_and_what_is_not_here() {
     for backend in backends() {
         migrate(&backend);
         let text = ok(&backend, &["status"]);
-        assert!(text.contains("migrations   17 of 17 applied"), "{text}");
+        assert!(text.contains("migrations   18 of 18 applied"), "{text}");
         let edition = match backend.name {
             "sqlite" => "SQLite",
             "postgres" => "PostgreSQL without TimescaleDB",
@@ -45,7 +45,7 @@ fn status_says_what_this_is_and_what_is_not_here() {
         assert_eq!(text.contains("hypertable  "), backend.name.starts_with("timescale"), "{text}");
         let json: serde_json::Value =
             serde_json::from_str(&ok(&backend, &["status", "--json"])).expect("JSON");
-        assert_eq!(json["migrations"].as_array().map(Vec::len), Some(17));
+        assert_eq!(json["migrations"].as_array().map(Vec::len), Some(18));
     }
 }
 

@@ -766,6 +766,8 @@ fn an_embedded_file_is_whole_when_a_command_has_ended() {
         &format!("sweep sma_cross --timeframe 1m {grid}"),
         "sweep top 1",
         "sweep prune 1 --best 5",
+        "check --record sma_cross --timeframe 1m",
+        "check",
         "delete 1",
     ] {
         shell.ok(line);

@@ -1,6 +1,7 @@
 //! The voice: reads the command line, calls the rooms, prints, and exits with a documented code.
 //! No SQL, no simulation and no number is made here.
 
+mod again;
 mod args;
 mod command;
 mod fail;

@@ -178,6 +178,14 @@ impl Error {
         }
     }
 
+    /// Why a server undid a whole transaction for another's sake, in its words: a deadlock, or two that fit in no order.
+    /// The same from its beginning may well succeed.
+    #[must_use]
+    pub fn undone(&self) -> Option<&str> {
+        let Self::Database { source: sqlx::Error::Database(error), .. } = self else { return None };
+        matches!(error.code().as_deref(), Some("40001" | "40P01")).then(|| error.message())
+    }
+
     /// Why the database will not hold these values, whoever sends them and whenever: a constraint, a trigger, a range.
     #[must_use]
     pub(crate) fn refusal(&self) -> Option<String> {

@@ -152,7 +152,8 @@ impl Store {
     /// [`BarRow::check`], and no time may come twice.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a long symbol, [`Error::Aborted`], [`Error::Database`].
+    /// [`Error::Limit`] for a long symbol, [`Error::Aborted`], [`Error::Database`]; after one that [`Error::undone`]
+    /// tells of, the same may be sent again.
     pub async fn write_bars(
         &self,
         symbol: &str,

@@ -83,6 +83,7 @@ const FILES: &[File] = files![
     150 "0150_policies",
     160 "0160_comments",
     170 "0170_sweeps",
+    180 "0180_json_checks",
 ];
 
 /// Which of the two folders.

@@ -6,7 +6,7 @@ mod compare;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
 use serde_json::json;
@@ -34,16 +34,21 @@ const CHANNEL: usize = 4;
 /// Where baselines lie when no file is named.
 const FOLDER: &str = "baselines";
 
-pub(crate) async fn check(global: &Global, args: args::Check) -> Result<(), Fail> {
+/// The user's database is opened, into `opened`, when a case wants its bars.
+pub(crate) async fn check(
+    global: &Global,
+    opened: &OnceLock<Store>,
+    args: args::Check,
+) -> Result<(), Fail> {
+    let mut stores = Stores { global, opened, held: HashMap::new() };
     if let Some(strategy) = &args.record {
-        return record(global, &args, strategy).await;
+        return record(&mut stores, &args, strategy).await;
     }
     let files = if args.files.is_empty() { found()? } else { args.files.clone() };
     let mut verdicts = Vec::new();
-    let mut stores = Stores::default();
     for path in &files {
         let mut baseline = Baseline::read(path)?;
-        verdicts.extend(run_all(global, &mut stores, path, &mut baseline, args.update).await?);
+        verdicts.extend(run_all(&mut stores, path, &mut baseline, args.update).await?);
         if args.update {
             baseline.write(path)?;
             talk::say(format!("wrote {}", path.display()));
@@ -71,8 +76,7 @@ fn found() -> Result<Vec<PathBuf>, Fail> {
 
 /// Runs all cases of one file, several at a time, and answers in the file's order.
 async fn run_all(
-    global: &Global,
-    stores: &mut Stores,
+    stores: &mut Stores<'_>,
     path: &Path,
     baseline: &mut Baseline,
     update: bool,
@@ -82,7 +86,7 @@ async fn run_all(
         let mut running = Vec::new();
         for case in cases.iter() {
             // Bars of one file or seed are made once for all cases that name them.
-            let source = stores.of(global, path, case).await;
+            let source = stores.of(path, case).await;
             let case = case.clone();
             let base = path.to_owned();
             running.push(tokio::spawn(async move { run_case(source?, &base, &case).await }));
@@ -127,27 +131,30 @@ struct Source {
 }
 
 /// Stores that were opened, by what they hold.
-#[derive(Default)]
-struct Stores(HashMap<String, Source>);
+struct Stores<'a> {
+    global: &'a Global,
+    opened: &'a OnceLock<Store>,
+    held: HashMap<String, Source>,
+}
 
-impl Stores {
-    async fn of(&mut self, global: &Global, base: &Path, case: &Case) -> Result<Source, Fail> {
+impl Stores<'_> {
+    async fn of(&mut self, base: &Path, case: &Case) -> Result<Source, Fail> {
         let key = format!("{:?}", case.data);
-        if let Some(source) = self.0.get(&key) {
+        if let Some(source) = self.held.get(&key) {
             return Ok(source.clone());
         }
         let source = match &case.data {
-            None => Source {
-                store: super::cached(global, Store::open(&global.db).await?),
-                symbol: None,
-            },
+            None => {
+                let store = super::open(self.global, self.opened).await?.clone();
+                Source { store, symbol: None }
+            }
             Some(Data::Synthetic { seed, minutes }) => synthetic_store(*seed, *minutes).await?,
             Some(Data::File { path }) => {
                 let beside = base.parent().unwrap_or(Path::new("")).join(path);
                 file_store(&beside, case).await?
             }
         };
-        self.0.insert(key, source.clone());
+        self.held.insert(key, source.clone());
         Ok(source)
     }
 }
@@ -209,7 +216,7 @@ fn tell(global: &Global, verdicts: &[Verdict]) -> Result<(), Fail> {
 }
 
 /// Adds a case to a baseline file, with what it comes to now as its expectations.
-async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(), Fail> {
+async fn record(stores: &mut Stores<'_>, args: &args::Check, strategy: &str) -> Result<(), Fail> {
     let name = run::definition(strategy)?.name;
     let path = match args.files.as_slice() {
         [] => Path::new(FOLDER).join(format!("{name}.toml")),
@@ -228,7 +235,7 @@ async fn record(global: &Global, args: &args::Check, strategy: &str) -> Result<(
         std::fs::create_dir_all(folder)?;
     }
     args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
-    let source = Stores::default().of(global, &path, &case).await?;
+    let source = stores.of(&path, &case).await?;
     let got = run_case(source, &path, &case).await?;
     case.expect(&path, &got)?;
     talk::data(&format!("{}: recorded `{}`", path.display(), case.name));

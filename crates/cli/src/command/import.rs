@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
@@ -14,6 +14,7 @@ use store::progress::Progress;
 use store::{Edition, Feed, Store, Written};
 use tokio::sync::mpsc;
 
+use crate::again::until_done;
 use crate::args::{self, Global, Import};
 use crate::fail::{Code, Fail};
 use crate::table::count;
@@ -22,6 +23,8 @@ use crate::when;
 
 /// Batches that may wait for the database.
 const CHANNEL: usize = 4;
+/// How often a file is begun again that the server undid for another program's sake.
+const MORE_TRIES: usize = 5;
 
 pub(crate) async fn import(global: &Global, store: &Store, args: Import) -> Result<(), Fail> {
     let work = Work {
@@ -129,40 +132,74 @@ impl Work<'_> {
             series.entry((symbol.clone(), timeframe)).or_default().clone()
         };
         let _turn = turn.lock().await;
-        let (written, report) = write_file(self.store, file, Part(self.bar.clone())).await?;
+        let (written, report) = write_file(self.store, file, Part::of(&self.bar)).await?;
         let (path, rows) = (path.to_owned(), written.rows);
         Ok(Imported { path, symbol, timeframe, described, rows, report })
     }
 }
 
-/// One file's part of the bar of all.
-struct Part(Arc<Bar>);
+/// One file's part of the bar of all; what is read once more is not counted once more.
+struct Part {
+    bar: Arc<Bar>,
+    /// Read since it was begun, the last time and at most.
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Part {
+    fn of(bar: &Arc<Bar>) -> Self {
+        Self { bar: bar.clone(), now: AtomicU64::new(0), most: AtomicU64::new(0) }
+    }
+}
 
 impl Progress for Part {
-    fn begin(&self, _what: &str, _total: Option<u64>) {}
+    fn begin(&self, _what: &str, _total: Option<u64>) {
+        self.now.store(0, Ordering::Relaxed);
+    }
 
     fn advance(&self, units: u64) {
-        self.0.advance(units);
+        let now = self.now.fetch_add(units, Ordering::Relaxed) + units;
+        let most = self.most.fetch_max(now, Ordering::Relaxed);
+        self.bar.advance(now.saturating_sub(most));
     }
 
     fn end(&self) {}
 
     fn note(&self, text: &str) {
-        self.0.note(text);
+        self.bar.aside(|| self.bar.note(text));
     }
 }
 
-/// Reads an opened file and writes its bars, whole or not at all.
+/// Reads an opened file and writes its bars, whole or not at all. Where the server undid that for another program's sake,
+/// as in a deadlock with a job that compresses, it is begun again, a few times.
 pub(crate) async fn write_file(
     store: &Store,
     file: FileBars,
     progress: impl Progress + 'static,
 ) -> Result<(Written, Report), Fail> {
-    let (symbol, timeframe) = (file.symbol().to_owned(), file.timeframe());
+    let (file, progress) = (Arc::new(file), Arc::new(progress));
+    let mut tries = 0;
+    let again = |error: &store::Error, _| {
+        tries += 1;
+        let Some(why) = error.undone().filter(|_| tries <= MORE_TRIES) else { return false };
+        let (symbol, timeframe) = (file.symbol(), file.timeframe());
+        progress.note(&format!("{symbol} {timeframe} is begun again: {why}"));
+        true
+    };
+    until_done(again, || write_once(store, &file, &progress)).await?
+}
+
+/// The outer error is the database's, the inner one is not.
+async fn write_once(
+    store: &Store,
+    file: &Arc<FileBars>,
+    progress: &Arc<impl Progress + 'static>,
+) -> Result<Result<(Written, Report), Fail>, store::Error> {
     let (sender, receiver) = mpsc::channel(CHANNEL);
+    let (source, told) = (file.clone(), progress.clone());
     let reader = tokio::task::spawn_blocking(move || {
         let rows = &mut |rows| sender.blocking_send(Feed::Rows(rows)).is_ok();
-        let read = file.read(&progress, rows);
+        let read = source.read(&*told, rows);
         // A receiver that is gone has failed itself, and says why.
         let _ = sender.blocking_send(match &read {
             Ok(_) => Feed::End,
@@ -170,14 +207,17 @@ pub(crate) async fn write_file(
         });
         read
     });
-    let written = store.write_bars(&symbol, timeframe, receiver).await;
-    let report = reader.await.map_err(|e| Fail::new(Code::Bug, e))?;
+    let written = store.write_bars(file.symbol(), file.timeframe(), receiver).await;
+    let report = match reader.await {
+        Ok(report) => report,
+        Err(error) => return Ok(Err(Fail::new(Code::Bug, error))),
+    };
     // When the database failed first, the reader only noticed that nobody listens.
     let aborted = matches!(&written, Ok(_) | Err(store::Error::Aborted(_)));
     match (written, report) {
-        (_, Err(error)) if aborted => Err(error.into()),
-        (Err(error), _) => Err(error.into()),
-        (Ok(written), report) => Ok((written, report?)),
+        (_, Err(error)) if aborted => Ok(Err(error.into())),
+        (Err(error), _) => Err(error),
+        (Ok(written), report) => Ok(report.map(|report| (written, report)).map_err(Fail::from)),
     }
 }
 

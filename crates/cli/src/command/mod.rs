@@ -64,7 +64,7 @@ async fn run_on(opened: &OnceLock<Store>, global: &Global, command: Command) -> 
         Command::Import(args) => import::import(global, open(global, opened).await?, args).await,
         Command::Data(args) => data::data(global, open(global, opened).await?, args).await,
         Command::Run(args) => run::run(global, open(global, opened).await?, *args).await.map(drop),
-        Command::Check(args) => check::check(global, *args).await,
+        Command::Check(args) => check::check(global, opened, *args).await,
         Command::Lookahead(args) => {
             lookahead::lookahead(global, open(global, opened).await?, *args).await
         }

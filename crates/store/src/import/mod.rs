@@ -166,7 +166,7 @@ impl FileBars {
     /// When the file cannot be read to its end; when it has bad rows and [`BadRows::Refuse`] stands, after it was read
     /// to its end to count them; when `sink` wants no more. What `sink` got before is then to be thrown away.
     pub fn read(
-        self,
+        &self,
         progress: &dyn Progress,
         sink: &mut dyn FnMut(Vec<BarRow>) -> bool,
     ) -> Result<Report, ImportError> {

@@ -7,7 +7,7 @@ use store::{Edition, Error, Store};
 
 use crate::places::{Place, on_every_empty};
 
-const ALL: [&str; 17] = [
+const ALL: [&str; 18] = [
     "0010_market_data",
     "0015_order_book_trades",
     "0020_users_strategies",
@@ -25,6 +25,7 @@ const ALL: [&str; 17] = [
     "0150_policies",
     "0160_comments",
     "0170_sweeps",
+    "0180_json_checks",
 ];
 
 pub(crate) async fn run(url: &str, sql: &str) {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Connection, PgConnection, SqlSafeStr};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 use store::{Edition, Store};
 
 use crate::places::{Place, on_every_empty};
@@ -71,7 +72,7 @@ fn the_first_versions_tables_become_todays_with_every_row() {
         let before = sum(&mut conn).await;
 
         let migrated = Store::migrate(&place.url).await.unwrap();
-        assert_eq!(migrated.applied.len(), 12, "{:?}", migrated.applied);
+        assert_eq!(migrated.applied.len(), 13, "{:?}", migrated.applied);
         let store = Store::open(&place.url).await.unwrap();
         assert_eq!(sum(&mut conn).await, before);
         assert_eq!(store.trades(1).await.unwrap().len(), 10);
@@ -91,4 +92,94 @@ fn the_first_versions_tables_become_todays_with_every_row() {
         assert!(status.migrations.iter().all(|m| m.state == "applied"));
         store.close().await;
     });
+}
+
+/// A file as the migrations before `end` make it.
+async fn embedded_of_before(file: &std::path::Path, end: &str) -> SqliteConnection {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let name = |path: &std::path::Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    paths.retain(|path| name(path).as_str() < end);
+    let migration = |path: &std::path::PathBuf| {
+        let (name, sql) = (name(path), std::fs::read_to_string(path).unwrap());
+        let version = name[..4].parse().unwrap();
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    };
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let mut conn = options.journal_mode(SqliteJournalMode::Wal).connect().await.unwrap();
+    Migrator::with_migrations(paths.iter().map(migration).collect()).run(&mut conn).await.unwrap();
+    conn
+}
+
+async fn texts(conn: &mut SqliteConnection, sql: &'static str) -> Vec<String> {
+    sqlx::query_scalar(sql).fetch_all(conn).await.unwrap()
+}
+
+/// Columns that may be NULL, and whose CHECK asks `json_valid` about NULL too.
+const ASKED_ABOUT_NULL: &str = "SELECT m.name || '.' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+     WHERE m.type = 'table' AND NOT c.\"notnull\" \
+     AND replace(m.sql, c.name || ' IS NULL OR json_valid', '') LIKE '%json_valid(' || c.name || ')%' \
+     ORDER BY 1";
+const SCHEMA: &str = "SELECT concat_ws('|', type, name, tbl_name, sql) FROM sqlite_schema";
+const ROWS_OF_JSON: &str = "SELECT concat_ws('|', (SELECT json_group_array(json_array(id, name, parameters, rules, tags)) \
+     FROM backtests), (SELECT json_group_array(json_array(id, risk_parameters, symbols)) FROM strategies), \
+     (SELECT json_group_array(json_array(id, metrics)) FROM backtest_results))";
+
+/// NULL in every column of JSON that takes it.
+const NULLS: &str = "
+INSERT INTO users (username, email, password_hash) VALUES ('local', 'local@localhost', '!');
+INSERT INTO strategies (user_id, name, strategy_type, parameters, symbols, timeframes)
+    VALUES (1, 'none', 't', '{}', NULL, NULL), (1, 'some', 't', '{}', '[1]', '[]');
+INSERT INTO backtests (user_id, strategy_id, name, start_date, end_date, initial_capital, symbols, timeframes, rules)
+    VALUES (1, 1, 'none', 0, 1, '1', '[\"X\"]', '[\"1h\"]', NULL), (1, 2, 'some', 0, 1, '1', '[]', '[]', '{\"a\":1}');
+INSERT INTO backtest_results (backtest_id, metrics) VALUES (1, NULL), (2, '{}');";
+
+/// What an old SQLite says of the whole file; `None` where there is no program to ask.
+fn integrity_by_program(file: &std::path::Path) -> Option<String> {
+    let program = std::process::Command::new("sqlite3")
+        .args([file.to_str().unwrap(), "PRAGMA integrity_check"])
+        .output()
+        .inspect_err(|error| eprintln!("NOT TESTED with a program of its own: sqlite3: {error}"));
+    Some(String::from_utf8(program.ok()?.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn checks_of_json_let_null_pass_in_a_file_of_before_as_in_a_fresh_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("before.db");
+    let mut other = embedded_of_before(&file, "0180").await;
+    sqlx::raw_sql(NULLS).execute(&mut other).await.unwrap();
+    let asked = texts(&mut other, ASKED_ABOUT_NULL).await;
+    assert_eq!(asked.len(), 6, "what this is about: {asked:?}");
+    let before = texts(&mut other, ROWS_OF_JSON).await;
+
+    let url = format!("sqlite:{}", file.display());
+    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["0180_json_checks"]);
+
+    // By a connection that was open all the time: it reads the tables anew.
+    assert_eq!(texts(&mut other, ASKED_ABOUT_NULL).await, [""; 0]);
+    assert_eq!(texts(&mut other, "PRAGMA integrity_check").await, ["ok"]);
+    assert_eq!(texts(&mut other, ROWS_OF_JSON).await, before);
+    sqlx::raw_sql("UPDATE backtests SET rules = NULL, parameters = '{}'")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    for column in asked {
+        let (table, column) = column.split_once('.').unwrap();
+        let wrong = format!("UPDATE {table} SET {column} = '{{'");
+        let error = sqlx::raw_sql(AssertSqlSafe(wrong)).execute(&mut other).await.unwrap_err();
+        let says = format!("CHECK constraint failed: {column} IS NULL OR json_valid({column})");
+        assert!(error.to_string().contains(&says), "{error}");
+    }
+
+    let fresh = folder.path().join("fresh.db");
+    Store::migrate(&format!("sqlite:{}", fresh.display())).await.unwrap();
+    let mut conn = SqliteConnectOptions::new().filename(&fresh).connect().await.unwrap();
+    assert_eq!(texts(&mut other, SCHEMA).await, texts(&mut conn, SCHEMA).await);
+    for said in [integrity_by_program(&file), integrity_by_program(&fresh)].into_iter().flatten() {
+        assert_eq!(said, "ok\n");
+    }
 }

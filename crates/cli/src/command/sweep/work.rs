@@ -19,6 +19,7 @@ use super::judge::Judge;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::shard::Shard;
+use crate::again::until_done;
 use crate::command::run::number;
 use crate::fail::{Code, Fail};
 use crate::{report, talk};
@@ -29,6 +30,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a database that went away is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Waits up to here are not worth a word.
+const SILENT_WAIT: Duration = Duration::from_millis(800);
 /// Bars of all series together that are held in memory; beyond it they are loaded again when they are needed.
 const MAX_HELD_BARS: usize = 8_000_000;
 /// Blocks between simulator and writer.
@@ -341,22 +344,15 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     act: impl Fn() -> F,
 ) -> Result<T, Fail> {
     let begun = Instant::now();
-    let mut wait = Duration::from_millis(50);
-    loop {
-        match act().await {
-            Err(error) if error.is_passing() && begun.elapsed() < PATIENCE => {
-                if give_up.load(Ordering::Relaxed) {
-                    return Err(error.into());
-                }
-                if wait > Duration::from_millis(800) {
-                    talk::say(format!("waiting for `{}`: {error}", store.place()));
-                }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
-            }
-            done => return Ok(done?),
+    let again = |error: &Error, wait| {
+        let goes_on =
+            error.is_passing() && begun.elapsed() < PATIENCE && !give_up.load(Ordering::Relaxed);
+        if goes_on && wait > SILENT_WAIT {
+            talk::say(format!("waiting for `{}`: {error}", store.place()));
         }
-    }
+        goes_on
+    };
+    Ok(until_done(again, act).await?)
 }
 
 /// Simulates `variants` by the way the strategy allows.

@@ -1,0 +1,1 @@
+-- Nothing: a column of type JSONB holds JSON or NULL by itself, without a CHECK.
