@@ -192,15 +192,13 @@ impl Supertrends {
 
     /// The values at the next bars; undefined where the average range is.
     pub(super) fn values(&mut self, bars: Swings<'_>, rows: &mut [Row]) {
-        (*self, _) = simd::wide(Advance { from: *self, bars, told: rows });
+        simd::wide(Advance { state: self, bars, told: rows });
     }
 
     /// The next bars, no more than 64, as bits: those at which each is up, and those at which it is defined.
     pub(super) fn directions(&mut self, bars: Swings<'_>) -> [Bits; 2] {
         let told = Directions { up: [0; LANES], defined: [0; LANES], bit: 1 };
-        let (state, Directions { up, defined, .. }) =
-            simd::wide(Advance { from: *self, bars, told });
-        *self = state;
+        let Directions { up, defined, .. } = simd::wide(Advance { state: self, bars, told });
         [up, defined]
     }
 
@@ -256,23 +254,23 @@ impl Told for Directions {
 
 /// Supertrends on their way over some bars.
 struct Advance<'a, T> {
-    from: Supertrends,
+    state: &'a mut Supertrends,
     bars: Swings<'a>,
     told: T,
 }
 
 impl<T: Told> Task for Advance<'_, T> {
-    type Out = (Supertrends, T);
+    type Out = T;
 
     #[inline(always)]
-    fn run(self) -> Self::Out {
+    fn run(self) -> T {
         // Nothing is undefined behind what is defined.
         let defined = |atr: &[f64]| atr.first().is_some_and(|atr| !atr.is_nan());
-        if self.from.fresh != [false; LANES] || !self.bars.atr.into_iter().all(defined) {
+        if self.state.fresh != [false; LANES] || !self.bars.atr.into_iter().all(defined) {
             return self.settle();
         }
         // In registers meanwhile.
-        let (mut state, mut told) = (self.from, self.told);
+        let (mut state, mut told) = (*self.state, self.told);
         let Swings { middle, close, atr: [one, other] } = self.bars;
         let n_bars = middle.len();
         // Slices known to be as long, by an index: zipped, the loop would spend as much on walking them.
@@ -286,16 +284,17 @@ impl<T: Told> Task for Advance<'_, T> {
             state.close_before = close;
             told.bar(bar, &state, &[true; LANES]);
         }
-        (state, told)
+        *self.state = state;
+        told
     }
 }
 
 impl<T: Told> Advance<'_, T> {
     /// Over bars at which some may have no range yet.
     #[cold]
-    fn settle(self) -> (Supertrends, T) {
-        let (mut state, mut told) = (self.from, self.told);
-        let Swings { middle, close, atr } = self.bars;
+    fn settle(self) -> T {
+        let Self { state, bars, mut told } = self;
+        let Swings { middle, close, atr } = bars;
         for (i, (&middle, &close)) in middle.iter().zip(close).enumerate() {
             let atr = state.second.map(|second| atr[usize::from(second != 0)][i]);
             let defined = atr.map(|atr| !atr.is_nan());
@@ -304,8 +303,8 @@ impl<T: Told> Advance<'_, T> {
                 state.fresh[k] = false;
             }
             state.close_before = close;
-            told.bar(i, &state, &defined);
+            told.bar(i, state, &defined);
         }
-        (state, told)
+        told
     }
 }
