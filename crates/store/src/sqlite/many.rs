@@ -90,3 +90,53 @@ fn write_all<T: Sync>(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::SqlitePool;
+
+    use super::*;
+
+    const TABLE: Table = Table { insert: "INSERT INTO t (n, text)", columns: 2 };
+
+    async fn table() -> Transaction<'static, Sqlite> {
+        let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+        let mut tx = pool.begin().await.unwrap();
+        let made = sqlx::query("CREATE TABLE t (n INTEGER, text TEXT CHECK (text <> 'row 40'))");
+        made.execute(&mut *tx).await.unwrap();
+        tx
+    }
+
+    fn put(n: &i64, values: &mut Values) {
+        values.int(*n);
+        values.text(format!("row {n}").as_str());
+    }
+
+    #[tokio::test]
+    async fn every_row_is_written_once_and_in_order() {
+        for n in [0, 1, ROWS, ROWS + 1, STRETCH + 2 * ROWS + 3] {
+            let mut tx = table().await;
+            let rows: Vec<i64> = (1_000..).take(n).collect();
+            write(&mut tx, TABLE, &rows, put).await.unwrap();
+            let written = "SELECT n FROM t WHERE text = 'row ' || n ORDER BY rowid";
+            let written: Vec<i64> = sqlx::query_scalar(written).fetch_all(&mut *tx).await.unwrap();
+            assert!(written == rows, "of {n} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_row_ends_it_with_the_reason() {
+        let mut tx = table().await;
+        let rows: Vec<i64> = (0..).take(STRETCH).collect();
+        let error = write(&mut tx, TABLE, &rows, put).await.unwrap_err();
+        let refused = error.as_database_error().unwrap();
+        assert_eq!(refused.code().as_deref(), Some("275"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_row_with_too_few_values_is_not_written() {
+        let mut tx = table().await;
+        let done = write(&mut tx, TABLE, &[1], |n, values| values.int(*n)).await;
+        assert!(done.unwrap_err().to_string().contains("1 values for 2 places"));
+    }
+}

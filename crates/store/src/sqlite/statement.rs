@@ -42,6 +42,12 @@ impl Statement {
 
     /// Gives all of its places their values, which have to live until it is reset or dropped.
     fn bind(&mut self, values: &Values) -> Result<(), String> {
+        // A place left out would keep what it had before, which may be gone.
+        // SAFETY: the statement is prepared.
+        let places = unsafe { ffi::sqlite3_bind_parameter_count(self.raw) };
+        if usize::try_from(places) != Ok(values.len()) {
+            return Err(format!("{} values for {places} places", values.len()));
+        }
         for (place, value) in (1..).zip(values.iter()) {
             // SAFETY: the statement is prepared and not being stepped; SQLite looks at a text only while it is stepped,
             // and every caller here sees to it that the values outlive that.

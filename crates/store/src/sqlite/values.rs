@@ -64,6 +64,10 @@ impl Values {
         self.kept.push(Kept::Text(from..self.texts.len()));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Value<'_>> {
         self.kept.iter().map(|kept| match kept {
             Kept::Null => Value::Null,
