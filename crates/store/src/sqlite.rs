@@ -3,6 +3,8 @@
 
 pub(crate) mod many;
 pub(crate) mod scan;
+mod statement;
+pub(crate) mod values;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -65,6 +67,8 @@ pub(crate) async fn open(
     let pool = SqlitePoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(BUSY_LIMIT)
+        // A file does not hang up.
+        .test_before_acquire(false)
         .connect_lazy_with(options);
     Ok((pool, applied))
 }

@@ -140,7 +140,23 @@ impl Store {
         rows.iter().map(variant).collect()
     }
 
-    /// The same of the completed ones, with nothing but `metrics`: columns of `backtest_results`. Much quicker, for
+    /// A few variants by their index, in the order given; those that are not there are left out.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn variants_of(&self, sweep: i64, indices: &[u64]) -> Result<Vec<VariantRow>, Error> {
+        let mut tx = self.begin_tx(Mode::Read, "reading variants").await?;
+        let mut found = Vec::with_capacity(indices.len());
+        for &idx in indices {
+            let args = [Arg::int(sweep), Arg::int(whole(idx)), Arg::int(1)];
+            let row = tx.row(VARIANTS, &args).await?;
+            let row = row.as_ref().map(variant).transpose()?;
+            found.extend(row.filter(|row| row.idx == idx));
+        }
+        Ok(found)
+    }
+
+    /// The same as [`Store::variants`] of the completed ones, with nothing but `metrics`: columns of `backtest_results`. Much quicker, for
     /// those who have to see a million.
     ///
     /// # Errors
@@ -152,18 +168,42 @@ impl Store {
         from_idx: u64,
         most: u32,
     ) -> Result<Vec<Score>, Error> {
-        let wanted: String = metrics.iter().map(|name| format!(", r.{name}")).collect();
-        let sql = format!(
-            "SELECT b.id, b.variant_idx{wanted} FROM backtests b \
-             JOIN backtest_results r ON r.backtest_id = b.id \
-             WHERE b.sweep_id = $1 AND b.variant_idx >= $2 ORDER BY b.variant_idx LIMIT $3"
-        );
         let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
         let args = [Arg::int(sweep), Arg::int(whole(from_idx)), Arg::int(most.into())];
-        // Names of columns come from code, never from what a user types.
-        let rows = tx.rows(AssertSqlSafe(sql), &args).await?;
+        let rows = tx.rows(scores_sql(metrics), &args).await?;
         rows.iter().map(|row| score(row, metrics)).collect()
     }
+
+    /// [`Store::scores`] of a few variants, by index; those that are not there are left out.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn scores_of(
+        &self,
+        sweep: i64,
+        metrics: &[&'static str],
+        indices: &[u64],
+    ) -> Result<Vec<Score>, Error> {
+        let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
+        let mut found = Vec::with_capacity(indices.len());
+        for &idx in indices {
+            let args = [Arg::int(sweep), Arg::int(whole(idx)), Arg::int(1)];
+            let rows = tx.rows(scores_sql(metrics), &args).await?;
+            let score = rows.first().map(|row| score(row, metrics)).transpose()?;
+            found.extend(score.filter(|score| score.idx == idx));
+        }
+        Ok(found)
+    }
+}
+
+fn scores_sql(metrics: &[&'static str]) -> AssertSqlSafe<String> {
+    let wanted: String = metrics.iter().map(|name| format!(", r.{name}")).collect();
+    // Names of columns come from code, never from what a user types.
+    AssertSqlSafe(format!(
+        "SELECT b.id, b.variant_idx{wanted} FROM backtests b \
+         JOIN backtest_results r ON r.backtest_id = b.id \
+         WHERE b.sweep_id = $1 AND b.variant_idx >= $2 ORDER BY b.variant_idx LIMIT $3"
+    ))
 }
 
 fn score(row: &Row, metrics: &[&'static str]) -> Result<Score, Error> {

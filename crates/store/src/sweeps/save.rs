@@ -1,19 +1,16 @@
 //! Saving a block: all its variants with their results and the mark that it is done, in one transaction, once.
 //! How values are rounded stands in `runs::columns`, how they go to a server in `server`.
 
-use std::sync::LazyLock;
-
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sim::metrics::Metrics;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use crate::Store;
 use crate::error::Error;
 use crate::runs::columns::{self, DECIMALS};
 use crate::runs::save::{Lists, MONEY, add_lists, clear_lists};
-use crate::sqlite::many::{self, Statements, Texts, places, statements};
+use crate::sqlite::many::{self, Table};
 use crate::tx::{Arg, Conn, Mode, Tx};
 
 use super::{Owner, server, whole};
@@ -165,35 +162,22 @@ async fn attempt(
     }
 }
 
-/// Values of a row of its own, and of its results.
-const OWN: usize = 7;
+/// Values of a row's results.
 pub(super) const RESULTS: usize = DECIMALS + 8;
 
-static BACKTESTS_SQL: LazyLock<Statements> = LazyLock::new(|| statements(backtests_sql));
-static RESULTS_SQL: LazyLock<Statements> = LazyLock::new(|| statements(results_sql));
-
-fn backtests_sql(rows: usize) -> String {
-    format!(
-        "INSERT INTO backtests (id, variant_idx, initial_capital, parameters, status, identity, \
-         error, sweep_id, user_id, strategy_id, name, start_date, end_date, symbols, timeframes, \
-         data_fingerprint, engine_version, progress, created_at, started_at, completed_at) \
-         SELECT own.*, shared.*, 100, at.now, at.now, at.now FROM (VALUES {}) AS own \
-         CROSS JOIN (SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS shared \
-         CROSS JOIN (SELECT ? AS now) AS at",
-        places(OWN, rows)
-    )
-}
-
-fn results_sql(rows: usize) -> String {
-    format!(
-        "INSERT INTO backtest_results (backtest_id, total_return, annual_return, volatility, \
-         sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
-         avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
-         total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics) \
-         VALUES {}",
-        places(RESULTS, rows)
-    )
-}
+const BACKTESTS_TABLE: Table = Table {
+    insert: "INSERT INTO backtests (id, sweep_id, variant_idx, user_id, strategy_id, name, start_date, \
+             end_date, initial_capital, symbols, timeframes, parameters, status, progress, created_at, \
+             started_at, completed_at, identity, data_fingerprint, engine_version, error)",
+    columns: 21,
+};
+const RESULTS_TABLE: Table = Table {
+    insert: "INSERT INTO backtest_results (backtest_id, total_return, annual_return, volatility, \
+             sharpe_ratio, sortino_ratio, max_drawdown, calmar_ratio, win_rate, profit_factor, \
+             avg_trade_return, avg_win, avg_loss, largest_win, largest_loss, max_drawdown_duration, \
+             total_trades, winning_trades, losing_trades, avg_trade_duration, final_capital, metrics)",
+    columns: RESULTS,
+};
 
 /// Writes the rows of a block on SQLite. Ids are counted here: this transaction is the file's only writer.
 async fn insert(
@@ -206,65 +190,46 @@ async fn insert(
         "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'backtests'), 0)";
     let last: i64 = sqlx::query_scalar(LAST).fetch_one(&mut **tx).await?;
     let numbered: Vec<(i64, &NewVariant)> = (last + 1..).zip(variants).collect();
-    let arguments = |chunk: &[_]| backtest_arguments(rows, now_us, chunk);
-    many::write(tx, &numbered, &BACKTESTS_SQL, arguments).await?;
-    let completed: Vec<(i64, &NewVariant)> =
-        numbered.into_iter().filter(|(_, v)| v.outcome.is_ok()).collect();
-    many::write(tx, &completed, &RESULTS_SQL, result_arguments).await
-}
-
-fn backtest_arguments(
-    rows: &BlockRows,
-    now_us: i64,
-    chunk: &[(i64, &NewVariant)],
-) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
-    let mut bound = SqliteArguments::default();
-    bound.reserve(11 + OWN * chunk.len(), 0);
-    let mut texts = Texts::default();
-    for (id, variant) in chunk {
-        bound.add(id)?;
-        bound.add(whole(variant.idx))?;
-        bound.add(texts.decimal(variant.capital, MONEY)?)?;
-        bound.add(variant.parameters.as_str())?;
-        bound.add(texts.word(status(variant)))?;
-        bound.add(variant.identity.as_str())?;
-        bound.add(variant.outcome.as_ref().err().map(String::as_str))?;
-    }
-    bound.add(rows.sweep)?;
-    bound.add(rows.user_id)?;
-    bound.add(rows.strategy_id)?;
-    bound.add(rows.name.as_str())?;
-    bound.add(rows.start_us)?;
-    bound.add(rows.end_us)?;
-    bound.add(Value::from(vec![rows.symbol.clone()]).to_string())?;
-    bound.add(Value::from(vec![rows.timeframe.clone()]).to_string())?;
-    bound.add(rows.fingerprint.as_str())?;
-    bound.add(rows.engine_version.as_str())?;
-    bound.add(now_us)?;
-    Ok(bound)
-}
-
-fn result_arguments(
-    chunk: &[(i64, &NewVariant)],
-) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
-    let mut bound = SqliteArguments::default();
-    bound.reserve(RESULTS * chunk.len(), 0);
-    let mut texts = Texts::default();
-    for (id, variant) in chunk {
-        let Ok((m, metrics)) = &variant.outcome else { continue };
-        bound.add(id)?;
+    let list = |of: &str| Value::from(vec![of]).to_string();
+    let (symbols, timeframes) = (list(&rows.symbol), list(&rows.timeframe));
+    many::write(tx, BACKTESTS_TABLE, &numbered, |&(id, variant), values| {
+        values.int(id);
+        values.int(rows.sweep);
+        values.int(whole(variant.idx));
+        values.int(rows.user_id);
+        values.int(rows.strategy_id);
+        values.text(rows.name.as_str());
+        values.int(rows.start_us);
+        values.int(rows.end_us);
+        values.decimal(variant.capital, MONEY);
+        values.text(symbols.as_str());
+        values.text(timeframes.as_str());
+        values.text(variant.parameters.as_str());
+        values.text(status(variant));
+        values.int(100);
+        (0..3).for_each(|_| values.int(now_us));
+        values.text(variant.identity.as_str());
+        values.text(rows.fingerprint.as_str());
+        values.text(rows.engine_version.as_str());
+        values.text(variant.outcome.as_ref().err().map(String::as_str));
+    })
+    .await?;
+    let completed = numbered.iter().filter_map(|&(id, v)| Some((id, v.outcome.as_ref().ok()?)));
+    let completed: Vec<_> = completed.collect();
+    many::write(tx, RESULTS_TABLE, &completed, |&(id, (m, metrics)), values| {
+        values.int(id);
         for (value, places) in columns::decimals(m) {
-            bound.add(value.map(|v| texts.decimal(v, places)).transpose()?)?;
+            values.decimal(value, places);
         }
-        bound.add(columns::integer(m.max_drawdown_duration))?;
-        bound.add(columns::integer(m.total_trades))?;
-        bound.add(columns::integer(m.winning_trades))?;
-        bound.add(columns::integer(m.losing_trades))?;
-        bound.add(m.avg_trade_duration_us.map(|us| us as f64 / 1e6))?;
-        bound.add(texts.decimal(m.final_capital, MONEY)?)?;
-        bound.add(metrics.as_str())?;
-    }
-    Ok(bound)
+        values.int(columns::integer(m.max_drawdown_duration));
+        values.int(columns::integer(m.total_trades));
+        values.int(columns::integer(m.winning_trades));
+        values.int(columns::integer(m.losing_trades));
+        values.real(m.avg_trade_duration_us.map(|us| us as f64 / 1e6));
+        values.decimal(m.final_capital, MONEY);
+        values.text(metrics.as_str());
+    })
+    .await
 }
 
 pub(super) fn status(variant: &NewVariant) -> &'static str {

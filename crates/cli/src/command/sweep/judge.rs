@@ -1,6 +1,7 @@
 //! What is best: an objective and a condition over metrics, on variants just made and on rows read back.
 //! Nothing is printed, and no metric is made here.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
 
@@ -179,13 +180,12 @@ pub(crate) async fn best_rows(
     most: usize,
     fits: impl Fn(u64) -> bool,
 ) -> Result<Vec<(f64, VariantRow)>, Fail> {
-    let mut rows = Vec::new();
-    for judged in best(store, sweep, judge, most, fits).await? {
-        // One that was deleted meanwhile is passed over.
-        let row = read(store, || store.variants(sweep, judged.idx, 1)).await?.pop();
-        rows.extend(row.filter(|row| row.id == judged.id).map(|row| (judged.value, row)));
-    }
-    Ok(rows)
+    let best = best(store, sweep, judge, most, fits).await?;
+    let indices: Vec<u64> = best.iter().map(|judged| judged.idx).collect();
+    let rows = read(store, || store.variants_of(sweep, &indices)).await?;
+    let mut rows: BTreeMap<i64, VariantRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    // One that was deleted meanwhile is passed over.
+    Ok(best.iter().filter_map(|j| Some((j.value, rows.remove(&j.id)?))).collect())
 }
 
 /// A parameter's value of a row.

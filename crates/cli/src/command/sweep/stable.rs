@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use store::Store;
-use store::sweeps::VariantRow;
+use store::sweeps::{Score, VariantRow};
 
 use super::judge::{Judge, read};
 use super::plan::Plan;
@@ -29,13 +29,11 @@ pub(super) async fn around(
 ) -> Result<Vec<Around>, Fail> {
     let near: Vec<Vec<u64>> = best.iter().map(|(_, row)| neighbours(plan, row.idx)).collect();
     let wanted: BTreeSet<u64> = near.iter().flatten().copied().collect();
-    let mut values: BTreeMap<u64, f64> = BTreeMap::new();
-    for &idx in &wanted {
-        // One at a time: a few for each of the few that are shown, whatever the size of the sweep.
-        let scores = read(store, || store.scores(sweep, judge.mentioned(), idx, 1)).await?;
-        let found = scores.first().filter(|score| score.idx == idx);
-        values.extend(found.and_then(|score| judge.of_score(score)).map(|value| (idx, value)));
-    }
+    // A few for each of the few that are shown, whatever the size of the sweep.
+    let wanted: Vec<u64> = wanted.into_iter().collect();
+    let scores = read(store, || store.scores_of(sweep, judge.mentioned(), &wanted)).await?;
+    let value = |score: &Score| Some((score.idx, judge.of_score(score)?));
+    let values: BTreeMap<u64, f64> = scores.iter().filter_map(value).collect();
     Ok(near.iter().map(|near| of(near.iter().filter_map(|idx| values.get(idx).copied()))).collect())
 }
 
