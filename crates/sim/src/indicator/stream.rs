@@ -71,8 +71,26 @@ pub(crate) struct Stream {
     kind: Kind,
     /// Values at the last bars: [`ROWS`] rows for every group of [`LANES`] series or fewer. Directions have none.
     rows: Vec<Row>,
-    /// Group and lane of each series.
-    places: Vec<(usize, usize)>,
+    /// Where the values of each series are.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Group and lane.
+    Row(usize, usize),
+    /// The line of the macds, from this bar on.
+    Line(usize),
+}
+
+impl Place {
+    /// Of a series, before it is given a row.
+    fn of(call: &Call) -> Self {
+        match (call.function, &call.lengths[..]) {
+            (Function::Macd, [_, slow, signal]) => Self::Line(slow + signal - 2),
+            _ => Self::Row(0, 0),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,13 +109,16 @@ impl Stream {
         let groups = match family {
             Family::Supertrend { .. } => of_two_lengths(&calls),
             _ => {
-                let order: Vec<usize> = (0..calls.len()).collect();
+                let own_row = |i: &usize| calls[*i].function != Function::Macd;
+                let order: Vec<usize> = (0..calls.len()).filter(own_row).collect();
                 order.chunks(LANES).map(<[usize]>::to_vec).collect()
             }
         };
-        let mut places = vec![(0, 0); calls.len()];
+        let mut places: Vec<Place> = calls.iter().map(|call| Place::of(call)).collect();
         for (group, members) in groups.iter().enumerate() {
-            members.iter().enumerate().for_each(|(lane, &i)| places[i] = (group, lane));
+            for (lane, &i) in members.iter().enumerate() {
+                places[i] = Place::Row(group, lane);
+            }
         }
         let of = |group: &Vec<usize>| group.iter().map(|&i| calls[i]).collect::<Vec<_>>();
         let kind = Kind::new(family, groups.iter().map(of).collect());
@@ -134,7 +155,6 @@ impl Stream {
 
     /// Copies the values of a series, by its place among them, at the last bars; what is not finite is undefined.
     pub(crate) fn hand_out(&self, series: usize, out: &mut [f64]) {
-        let (group, lane) = self.places[series];
         if let Kind::Directions(..) = self.kind {
             let [up, defined] = self.directions(series);
             let is = |bits: u64, bar: usize| bits >> bar & 1 == 1;
@@ -144,6 +164,10 @@ impl Stream {
             }
             return;
         }
+        let (group, lane) = match self.places[series] {
+            Place::Row(group, lane) => (group, lane),
+            Place::Line(from) => return self.hand_line_out(from, out),
+        };
         let rows = &self.rows[group * ROWS..];
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane]);
         // All others lie between prices, which are finite.
@@ -152,12 +176,22 @@ impl Stream {
         }
     }
 
+    /// Copies the line of macds at the last bars, undefined in front of the bar `from`.
+    fn hand_line_out(&self, from: usize, out: &mut [f64]) {
+        let Kind::Macds(macds) = &self.kind else { unreachable!("only macds have a line") };
+        let first = self.next - out.len();
+        let (undefined, shown) = out.split_at_mut(from.saturating_sub(first).min(out.len()));
+        undefined.fill(f64::NAN);
+        shown.copy_from_slice(&macds.line[undefined.len()..][..shown.len()]);
+    }
+
     /// Of a series of directions, by its place among them: those of the last bars at which it is up, and those at which it is
     /// defined; it is down at the others of these.
     pub(crate) fn directions(&self, series: usize) -> [u64; 2] {
-        let (group, lane) = self.places[series];
-        match &self.kind {
-            Kind::Directions(_, all) => all[group].1.map(|bits| bits[lane]),
+        match (&self.kind, self.places[series]) {
+            (Kind::Directions(_, all), Place::Row(group, lane)) => {
+                all[group].1.map(|bits| bits[lane])
+            }
             _ => unreachable!("only directions have two values"),
         }
     }
@@ -191,9 +225,7 @@ impl Kind {
                 Self::Emas(groups.into_iter().map(emas).collect())
             }
             Family::Macd(_, spans) => {
-                let signals = |all: Vec<&Call>| {
-                    all.iter().map(|call| (call.function, call.lengths[2])).collect()
-                };
+                let signals = |all: Vec<&Call>| all.iter().map(|call| call.lengths[2]).collect();
                 Self::Macds(Box::new(Macds::new(spans, groups.into_iter().map(signals))))
             }
             Family::Supertrend { direction } => {
@@ -277,53 +309,28 @@ impl Ranges {
 pub(super) struct Macds {
     /// The slow one and the fast one.
     spans: Emas,
-    groups: Vec<Signals>,
-    /// Bars that are over.
-    seen: usize,
-}
-
-/// Up to eight of them.
-#[derive(Debug)]
-struct Signals {
-    emas: Emas,
-    /// The bar from which on each macd shows the line; of those that are signals, none.
-    shown: [usize; LANES],
+    /// At the last bars.
+    line: [f64; ROWS],
+    signals: Vec<Emas>,
 }
 
 impl Macds {
-    /// Macds and signals of these lengths, eight a group; `fast` is not above `slow`.
-    fn new([fast, slow]: [usize; 2], groups: impl Iterator<Item = Vec<(Function, usize)>>) -> Self {
-        let group = |all: Vec<(Function, usize)>| {
-            let mut shown = [usize::MAX; LANES];
-            for (shown, (function, signal)) in shown.iter_mut().zip(&all) {
-                if *function == Function::Macd {
-                    *shown = slow + signal - 2;
-                }
-            }
-            Signals {
-                emas: Emas::new(all.into_iter().map(|(_, signal)| (signal, slow - 1))),
-                shown,
-            }
-        };
+    /// Signals of these lengths, eight a group or fewer; `fast` is not above `slow`.
+    fn new([fast, slow]: [usize; 2], groups: impl Iterator<Item = Vec<usize>>) -> Self {
+        let emas = |all: Vec<usize>| Emas::new(all.into_iter().map(|n| (n, slow - 1)));
         Self {
             spans: Emas::new([(slow, 0), (fast, slow - fast)].into_iter()),
-            groups: groups.map(group).collect(),
-            seen: 0,
+            line: [f64::NAN; ROWS],
+            signals: groups.map(emas).collect(),
         }
     }
 
-    /// The next bars, no more than [`ROWS`], into rows of each group.
+    /// The next bars, no more than [`ROWS`], signals into rows of each group.
     fn advance<'a>(&mut self, x: &[f64], groups: impl Iterator<Item = &'a mut [Row]>) {
-        let line = self.line(x);
-        for (signals, rows) in self.groups.iter_mut().zip(groups) {
-            signals.emas.advance(&line[..x.len()], rows);
-            for ((row, line), bar) in rows.iter_mut().zip(line).zip(self.seen..) {
-                for (value, shown) in row.iter_mut().zip(signals.shown) {
-                    *value = if shown <= bar { line } else { *value };
-                }
-            }
+        self.line = self.line(x);
+        for (emas, rows) in self.signals.iter_mut().zip(groups) {
+            emas.advance(&self.line[..x.len()], rows);
         }
-        self.seen += x.len();
     }
 
     /// The line at the next bars, undefined in front of its first.

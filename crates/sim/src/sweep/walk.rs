@@ -264,11 +264,12 @@ impl<'a> Walker<'a> {
     #[inline(always)]
     fn levels(&self, long: bool, entry: i64, decided: usize, near: &Near<'_>) -> Option<Levels> {
         let [stop_loss, target, trailing] = &self.job.distances;
-        let at = |distance: &Option<Distance<'_>>, up| level(distance, entry, up, decided, near);
+        // Nothing is called for a level that there is not.
+        let at = |distance: &Distance<'_>, up| level(distance, entry, up, decided, near);
         Some(Levels {
-            stop_loss: at(stop_loss, !long)?,
-            target: at(target, long)?,
-            first_trail: at(trailing, !long)?,
+            stop_loss: stop_loss.as_ref().map_or(Some(0), |of| at(of, !long))?,
+            target: target.as_ref().map_or(Some(0), |of| at(of, long))?,
+            first_trail: trailing.as_ref().map_or(Some(0), |of| at(of, !long))?,
         })
     }
 
@@ -426,16 +427,15 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// The level at a distance from `entry`, 0 without a distance; `None` when it has no value or lies on the wrong side.
+/// The level at a distance from `entry`; `None` when it has no value or lies on the wrong side.
 #[inline(always)]
 fn level(
-    distance: &Option<Distance<'_>>,
+    distance: &Distance<'_>,
     entry: i64,
     up: bool,
     decided: usize,
     near: &Near<'_>,
 ) -> Option<i64> {
-    let Some(distance) = distance else { return Some(0) };
     let level = distance.at(decided, near).level(entry, up)?;
     let beyond = if up { level > entry } else { level < entry };
     beyond.then_some(level)
