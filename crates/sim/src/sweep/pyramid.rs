@@ -154,21 +154,11 @@ impl Task for Blocks<'_> {
 
     #[inline(always)]
     fn run(self) {
-        /// Blocks that are made together.
-        const SIDE: usize = 64;
-        const BARS: usize = SIDE * BLOCK;
         let (low, low_rest) = self.low.as_chunks::<BARS>();
         let (high, high_rest) = self.high.as_chunks::<BARS>();
         let (sides, behind) = self.out.split_at_mut(low.len() * SIDE);
         for ((out, low), high) in sides.as_chunks_mut::<SIDE>().0.iter_mut().zip(low).zip(high) {
-            // Neighbours two by two: to read one price of every block would be to gather it.
-            let (mut least, mut greatest) = (*low, *high);
-            for n in [BARS / 2, BARS / 4, BARS / 8] {
-                for i in 0..n {
-                    least[i] = least[2 * i].min(least[2 * i + 1]);
-                    greatest[i] = greatest[2 * i].max(greatest[2 * i + 1]);
-                }
-            }
+            let (least, greatest) = (of_blocks(low, i64::min), of_blocks(high, i64::max));
             for ((out, least), greatest) in out.iter_mut().zip(least).zip(greatest) {
                 *out = [least, greatest.wrapping_neg()];
             }
@@ -180,6 +170,28 @@ impl Task for Blocks<'_> {
             *out = extremes(low, high);
         }
     }
+}
+
+/// Blocks that are made together, and their bars.
+const SIDE: usize = 64;
+const BARS: usize = SIDE * BLOCK;
+
+/// The prices of each block joined, neighbours two by two: to read one price of every block would be to gather it.
+#[inline(always)]
+fn of_blocks(prices: &[i64; BARS], join: impl Fn(i64, i64) -> i64 + Copy) -> [i64; SIDE] {
+    let pairs: [i64; BARS / 2] = halves(prices, join);
+    let fours: [i64; BARS / 4] = halves(&pairs, join);
+    halves(&fours, join)
+}
+
+/// Each two joined.
+#[inline(always)]
+fn halves<const N: usize>(of: &[i64], join: impl Fn(i64, i64) -> i64) -> [i64; N] {
+    let mut out = [0; N];
+    for (out, [a, b]) in out.iter_mut().zip(of.as_chunks().0) {
+        *out = join(*a, *b);
+    }
+    out
 }
 
 /// The least low, and the greatest high with its sign changed.
