@@ -167,7 +167,7 @@ impl Task for Blocks<'_> {
         for ((out, low), high) in
             behind.iter_mut().zip(low_rest.chunks(BLOCK)).zip(high_rest.chunks(BLOCK))
         {
-            *out = extremes(low, high);
+            *out = [simd::extremes(low).0, simd::extremes(high).1.wrapping_neg()];
         }
     }
 }
@@ -192,15 +192,6 @@ fn halves<const N: usize>(of: &[i64], join: impl Fn(i64, i64) -> i64) -> [i64; N
         *out = join(*a, *b);
     }
     out
-}
-
-/// The least low, and the greatest high with its sign changed.
-#[inline(always)]
-fn extremes(low: &[i64], high: &[i64]) -> [i64; 2] {
-    let least = low.iter().fold(i64::MAX, |least, &low| least.min(low));
-    // Prices lie above 0.
-    let greatest = high.iter().fold(i64::MIN + 1, |greatest, &high| greatest.max(high));
-    [least, greatest.wrapping_neg()]
 }
 
 /// Every run joined with the one `width` blocks further on.

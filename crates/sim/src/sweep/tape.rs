@@ -84,7 +84,7 @@ impl<'a> Tape<'a> {
     }
 
     /// The first of some bars that opens when it is over, or the one behind them.
-    #[cold]
+    #[inline(never)]
     fn first_in(&self, bars: Range<usize>, entry: usize, lapse: Lapse) -> usize {
         let time_us = self.bars.time_us();
         let due = time_us[entry].saturating_add(lapse.us);

@@ -88,9 +88,8 @@ pub(super) struct Walker<'a> {
     /// The lot held, as long as it `holds` one.
     held: Held,
     holds: bool,
-    /// What guards the lot held, where it is `armed`.
+    /// What guards the lot held: where every position has levels from its entry on, else from when ruin is near.
     guard: Guard<'a>,
-    armed: bool,
     /// The bar at whose open the time stop closes the lot held.
     due: usize,
     /// Without a position, the next bar at whose close one is decided on; with one, the next bar that may end it.
@@ -128,7 +127,6 @@ impl<'a> Walker<'a> {
             held: Held::NONE,
             holds: false,
             guard: Guard::new(true, 0, Levels::default(), None, None),
-            armed: false,
             due: usize::MAX,
             next: tape.bars.n_warmup(),
             guarded: job.distances.iter().any(Option::is_some),
@@ -213,8 +211,6 @@ impl<'a> Walker<'a> {
         self.books.mark_flat(bar, &mut near.marks)?;
         let way = Way::of(long);
         self.books.open(way, &lot)?;
-        // A short without levels is guarded against ruin alone, which is looked at when it is near.
-        self.armed = self.guarded || !long;
         if self.guarded {
             let trailing = self.trailing(decided, near);
             self.guard = Guard::new(long, price, levels, self.ruin(long, &lot), trailing);
@@ -273,6 +269,13 @@ impl<'a> Walker<'a> {
         })
     }
 
+    /// Whether lows and highs may end the position held. A short without levels is guarded against ruin alone, which is
+    /// looked at when it is near.
+    #[inline(always)]
+    fn armed(&self) -> bool {
+        self.guarded || !self.held.way.is_long()
+    }
+
     /// The level of liquidation of a short that was just opened, before its own costs.
     #[inline(always)]
     fn ruin(&self, long: bool, lot: &Lot) -> Option<i64> {
@@ -294,7 +297,7 @@ impl<'a> Walker<'a> {
         let end = signal.map_or(near.to, |bar| bar.wrapping_add(1));
         let until = end.min(self.due);
         // Prices of all bars that are still to be marked, and of those that levels see.
-        let spans = if self.armed { &near.range } else { &near.marks.closes };
+        let spans = if self.armed() { &near.range } else { &near.marks.closes };
         let bounds = spans.bounds(self.books.marked, until.max(self.next.wrapping_add(1)));
         match self.end(signal, end, bounds, near) {
             End::Open => {
@@ -333,7 +336,7 @@ impl<'a> Walker<'a> {
         near: &Near<'_>,
     ) -> End {
         let until = end.min(self.due);
-        if self.armed && self.next < until {
+        if self.armed() && self.next < until {
             let clear = if self.guarded {
                 // Most positions end by a signal long before a level is near. One that stays open needs its trailing stop
                 // again.

@@ -59,6 +59,7 @@ fn read(row: &Row<'_>, columns: &[Column], block: &mut Block) -> Result<(), Stri
 }
 
 fn read_cell(row: &Row<'_>, place: c_int, column: Column, cells: &mut Cells) -> Result<(), String> {
+    let no_units = || format!("`market_data.{column}` holds a value that is no number of units");
     let value = match row.value(place) {
         Some(Value::Null) => None,
         // A count is stored as it is and read in units of 1e-8 like everything else.
@@ -70,11 +71,8 @@ fn read_cell(row: &Row<'_>, place: c_int, column: Column, cells: &mut Cells) -> 
             return Ok(());
         }
         // An integer too long for 63 bits is kept as text.
-        Some(Value::Text(digits)) if digits.parse::<i128>().is_ok() => digits.parse().ok(),
-        _ => {
-            let no_units = "holds a value that is no number of units";
-            return Err(format!("`market_data.{column}` {no_units}"));
-        }
+        Some(Value::Text(digits)) => Some(digits.parse().map_err(|_| no_units())?),
+        Some(Value::Real(_)) | None => return Err(no_units()),
     };
     cells.push(value);
     Ok(())

@@ -3,12 +3,12 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use crate::Store;
 use crate::error::Error;
 use crate::rows::{ABANDONED_US, Results, results};
-use crate::tx::{Arg, Mode, Row};
+use crate::tx::{Arg, Mode, Row, Tx};
 
 use super::{unsigned, whole};
 
@@ -135,9 +135,7 @@ impl Store {
         most: u32,
     ) -> Result<Vec<VariantRow>, Error> {
         let mut tx = self.begin_tx(Mode::Read, "reading variants").await?;
-        let args = [Arg::int(sweep), Arg::int(whole(from_idx)), Arg::int(most.into())];
-        let rows = tx.rows(VARIANTS, &args).await?;
-        rows.iter().map(variant).collect()
+        ascending(&mut tx, VARIANTS, sweep, (from_idx, most), variant).await
     }
 
     /// A few variants by their index, in the order given; those that are not there are left out.
@@ -148,16 +146,14 @@ impl Store {
         let mut tx = self.begin_tx(Mode::Read, "reading variants").await?;
         let mut found = Vec::with_capacity(indices.len());
         for &idx in indices {
-            let args = [Arg::int(sweep), Arg::int(whole(idx)), Arg::int(1)];
-            let row = tx.row(VARIANTS, &args).await?;
-            let row = row.as_ref().map(variant).transpose()?;
-            found.extend(row.filter(|row| row.idx == idx));
+            let next = ascending(&mut tx, VARIANTS, sweep, (idx, 1), variant).await?;
+            found.extend(next.into_iter().filter(|row| row.idx == idx));
         }
         Ok(found)
     }
 
-    /// The same as [`Store::variants`] of the completed ones, with nothing but `metrics`: columns of `backtest_results`. Much quicker, for
-    /// those who have to see a million.
+    /// The same as [`Store::variants`] of the completed ones, with nothing but `metrics`: columns of `backtest_results`.
+    /// Much quicker, for those who have to see a million.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -169,9 +165,8 @@ impl Store {
         most: u32,
     ) -> Result<Vec<Score>, Error> {
         let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
-        let args = [Arg::int(sweep), Arg::int(whole(from_idx)), Arg::int(most.into())];
-        let rows = tx.rows(scores_sql(metrics), &args).await?;
-        rows.iter().map(|row| score(row, metrics)).collect()
+        let read = |row: &Row| score(row, metrics);
+        ascending(&mut tx, scores_sql(metrics), sweep, (from_idx, most), read).await
     }
 
     /// [`Store::scores`] of a few variants, by index; those that are not there are left out.
@@ -187,13 +182,24 @@ impl Store {
         let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
         let mut found = Vec::with_capacity(indices.len());
         for &idx in indices {
-            let args = [Arg::int(sweep), Arg::int(whole(idx)), Arg::int(1)];
-            let rows = tx.rows(scores_sql(metrics), &args).await?;
-            let score = rows.first().map(|row| score(row, metrics)).transpose()?;
-            found.extend(score.filter(|score| score.idx == idx));
+            let read = |row: &Row| score(row, metrics);
+            let next = ascending(&mut tx, scores_sql(metrics), sweep, (idx, 1), read).await?;
+            found.extend(next.into_iter().filter(|score| score.idx == idx));
         }
         Ok(found)
     }
+}
+
+/// What `sql` returns of a sweep from an index on, and at most how much.
+async fn ascending<T>(
+    tx: &mut Tx,
+    sql: impl SqlSafeStr,
+    sweep: i64,
+    (from_idx, most): (u64, u32),
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let args = [Arg::int(sweep), Arg::int(whole(from_idx)), Arg::int(most.into())];
+    tx.rows(sql, &args).await?.iter().map(read).collect()
 }
 
 fn scores_sql(metrics: &[&'static str]) -> AssertSqlSafe<String> {
