@@ -237,6 +237,7 @@ const OTHER: &str = "SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact
     DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM series WHERE granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; \
     SELECT pg_advisory_xact_lock(hashtextextended('X 1m', 0)); COMMIT";
 const MEET: &str = "CREATE VIEW series AS SELECT granted FROM pg_locks WHERE locktype = 'advisory' \
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND (classid::int8 << 32 | objid::int8) = hashtextextended('X 1m', 0); \
     CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
     WHILE NOT pg_try_advisory_xact_lock(42) AND NOT EXISTS (SELECT FROM series WHERE NOT granted) \
@@ -258,8 +259,11 @@ fn an_import_that_a_deadlock_undid_is_begun_again_a_few_times() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("psql starts");
-        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42";
+        // Of this database: other tests import the same series into theirs.
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
+             WHERE locktype = 'advisory' AND objid = 42 AND datname = current_database()";
         while psql(url, held) == "0" {
+            assert!(other.try_wait().expect("it was started").is_none(), "the other waits");
             std::thread::sleep(Duration::from_millis(20));
         }
         let output = run(&shell, url, "import X-1m.csv");
