@@ -6,9 +6,11 @@ pub(crate) mod scan;
 mod statement;
 pub(crate) mod values;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
     SqliteSynchronous,
@@ -46,7 +48,7 @@ pub(crate) async fn open(
         .synchronous(SqliteSynchronous::Full)
         .pragma("cache_size", CACHE_KIB);
     let failed = |source: sqlx::Error| connect_error(place, source);
-    let mut conn = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+    let mut conn = connect(&options).await.map_err(failed)?;
     if memory {
         // The tables live as long as this one connection, so the pool keeps exactly it.
         conn.close().await.map_err(failed)?;
@@ -73,12 +75,28 @@ pub(crate) async fn open(
     Ok((pool, applied))
 }
 
+/// The first connection. A file that is new, and only such a one, is turned into one with a log; while another program begins
+/// it too, SQLite refuses that at once, whatever the limit for waiting is.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let begun = Instant::now();
+    loop {
+        match SqliteConnection::connect_with(options).await {
+            Err(error) if code(&error) == "5" && begun.elapsed() < BUSY_LIMIT => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// SQLite's number for what is wrong, or nothing.
+fn code(error: &sqlx::Error) -> Cow<'_, str> {
+    error.as_database_error().and_then(DatabaseError::code).unwrap_or_default()
+}
+
 fn connect_error(place: &str, source: sqlx::Error) -> Error {
-    let code = match &source {
-        sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
-        _ => String::new(),
-    };
-    let (why, hint) = match code.as_str() {
+    let (why, hint) = match &*code(&source) {
         "14" => {
             ("the file cannot be opened", Some("see that its folder exists and may be written to"))
         }

@@ -1,7 +1,10 @@
 //! Making the tables, and refusing those that are not ours.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use store::{Edition, Error, Store};
 
@@ -75,6 +78,24 @@ fn two_that_migrate_at_once_both_succeed() {
         }
         assert_eq!(applied.into_iter().collect::<Vec<_>>(), ALL);
         Store::open(&place.url).await.unwrap().close().await;
+    });
+}
+
+#[test]
+fn a_new_file_that_another_program_begins_is_waited_for() {
+    on_every_empty(async |place: &Place| {
+        if place.edition != Edition::Sqlite {
+            return;
+        }
+        let file = SqliteConnectOptions::from_str(&place.url).unwrap().create_if_missing(true);
+        let mut other = SqliteConnection::connect_with(&file).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let url = place.url.clone();
+        let opened = tokio::spawn(async move { Store::open(&url).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!opened.is_finished());
+        other.close().await.unwrap();
+        opened.await.unwrap().unwrap().close().await;
     });
 }
 
