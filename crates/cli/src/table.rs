@@ -8,7 +8,9 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
-    table.add_rows(rows);
+    // A cell is one line, whatever a person called something.
+    let one_line = |cell: String| spelled(&cell, char::is_control);
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(one_line)));
     for &column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -16,6 +18,15 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// `text` with the characters that are `hidden` spelled out.
+pub(crate) fn spelled(text: &str, hidden: impl Fn(char) -> bool) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) { spelled.extend(c.escape_default()) } else { spelled.push(c) }
+    }
+    spelled
 }
 
 /// `1,234,567`
@@ -37,18 +48,34 @@ pub(crate) fn counted(n: impl Into<i128>, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
-/// Money with two decimals and thousands apart.
+/// Money with thousands apart and two decimals, or more where that would leave less than three digits of it.
 pub(crate) fn money(value: Decimal) -> String {
-    let rounded = value.round_dp(2);
-    let whole = count(rounded.trunc().mantissa() / 10_i128.pow(rounded.trunc().scale()));
-    let cents = (rounded.fract().abs() * Decimal::ONE_HUNDRED).trunc().normalize();
-    let sign = if rounded.is_sign_negative() && rounded.trunc().is_zero() { "-" } else { "" };
-    format!("{sign}{whole}.{cents:0>2}")
+    let rounded = value.round_dp(decimals(value)).normalize();
+    let sign = if rounded.is_sign_negative() { "-" } else { "" };
+    let places = rounded.scale().max(2) as usize;
+    let digits = format!("{:.places$}", rounded.abs());
+    let (whole, cents) = digits.split_once('.').unwrap_or((&digits, "00"));
+    format!("{sign}{}.{cents}", count(whole.parse::<i128>().unwrap_or_default()))
+}
+
+/// How many decimals tell an amount: cents, and what is below 1 to three digits as far as amounts are kept.
+pub(crate) fn decimals(value: Decimal) -> u32 {
+    const PLACES: u32 = 8;
+    let mut size = value.abs();
+    let mut places = 2;
+    while size < Decimal::ONE && !size.is_zero() && places < PLACES {
+        size *= Decimal::TEN;
+        places += 1;
+    }
+    places
 }
 
 /// A number with `places` decimals and a unit, or a dash when undefined.
 pub(crate) fn number(value: Option<f64>, places: usize, unit: &str) -> String {
+    /// From here on nobody counts digits.
+    const LONG: f64 = 1e12;
     match value {
+        Some(value) if value.abs() >= LONG => format!("{value:.places$e}{unit}"),
         Some(value) => format!("{value:.places$}{unit}"),
         None => "-".to_owned(),
     }
@@ -57,7 +84,8 @@ pub(crate) fn number(value: Option<f64>, places: usize, unit: &str) -> String {
 /// The same with its sign always shown.
 pub(crate) fn signed(value: Option<f64>, places: usize, unit: &str) -> String {
     match value {
-        Some(value) => format!("{value:+.places$}{unit}"),
+        Some(value) if value.is_sign_negative() => number(Some(value), places, unit),
+        Some(value) => format!("+{}", number(Some(value), places, unit)),
         None => "-".to_owned(),
     }
 }
@@ -97,6 +125,10 @@ mod tests {
         assert_eq!(money("10000".parse().unwrap()), "10,000.00");
         assert_eq!(money("-0.07".parse().unwrap()), "-0.07");
         assert_eq!(money("-1234.567".parse().unwrap()), "-1,234.57");
+        assert_eq!(money("-0.001".parse().unwrap()), "-0.001");
+        assert_eq!(money("0.11000049".parse().unwrap()), "0.11");
+        assert_eq!(money("0.0000123456".parse().unwrap()), "0.0000123");
+        assert_eq!(money("0.000000001".parse().unwrap()), "0.00");
         assert_eq!(signed(Some(3.0), 2, " %"), "+3.00 %");
         assert_eq!(number(None, 2, " %"), "-");
     }

@@ -43,7 +43,7 @@ pub fn days(bars: &Bars, rules: &Rules, trades: &[Trade]) -> Vec<DayMark> {
             equity = closes.last().map_or(equity, |&close| marked(close));
             next = end;
         }
-        let drawdown = 100.0 * exact::ratio(peak - equity, peak);
+        let drawdown = exact::per_cent(peak - equity, peak);
         DayMark { time_us: bars.time_us()[day_end], equity: exact::decimal(equity), drawdown }
     };
     bars.day_ends().into_iter().map(&mut day).collect()

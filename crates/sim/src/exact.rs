@@ -198,14 +198,20 @@ pub fn to_f64(units: i128) -> f64 {
     ratio(units, i128::from(ONE_E8))
 }
 
-/// A double as the shortest decimal that reads back as the same double; `None` if not finite or too large.
+/// `100 × num / den`, the double nearest to the exact value; `den` is above 0, and `num` below 2^120.
+pub(crate) fn per_cent(num: i128, den: i128) -> f64 {
+    ratio(100 * num, den)
+}
+
+/// A double as the shortest decimal that reads back as the same double, but for digits behind the 28th place, which a
+/// decimal does not hold: there it is rounded. `None` if not finite or too large.
 #[must_use]
 pub fn shortest_decimal(value: f64) -> Option<Decimal> {
     if !value.is_finite() {
         return None;
     }
-    let text = format!("{value:e}");
-    Decimal::from_scientific(&text).ok()
+    let short = Decimal::from_scientific(&format!("{value:e}")).ok();
+    short.or_else(|| format!("{value:.28}").parse().ok())
 }
 
 /// Floor of `equity * fraction / (price * (1 + fee))` in units of 1e-8, every operand in units of 1e-8.
@@ -326,5 +332,9 @@ mod tests {
         assert_eq!(shortest_decimal(0.1).unwrap().to_string(), "0.1");
         assert_eq!(shortest_decimal(1e-7).unwrap().to_string(), "0.0000001");
         assert_eq!(shortest_decimal(f64::NAN), None);
+        assert_eq!(shortest_decimal(1e30), None);
+        let tiny = shortest_decimal(-5.668_819_695_812_345e-16).unwrap();
+        assert_eq!(tiny.to_string(), "-0.0000000000000005668819695812");
+        assert!(shortest_decimal(5e-324).unwrap().is_zero());
     }
 }

@@ -84,7 +84,7 @@ impl Summary<'_> {
         let mut metrics = tally.metrics();
         metrics.final_capital = exact::decimal(self.final_e8);
         metrics.total_return =
-            finite(100.0 * exact::ratio(self.final_e8 - self.initial_e8, self.initial_e8));
+            finite(exact::per_cent(self.final_e8 - self.initial_e8, self.initial_e8));
         metrics.annual_return = self.annual_return();
         metrics.max_drawdown = finite(self.drawdown.deepest);
         metrics.max_drawdown_duration = self.drawdown.longest_us / SECOND_US;
@@ -104,8 +104,9 @@ impl Summary<'_> {
             return Some(-100.0);
         }
         let years_inverse = CALENDAR_YEAR_DAYS * float(DAY_US) / float(self.elapsed_us);
-        let growth = exact::ratio(self.final_e8, self.initial_e8);
-        finite(100.0 * (growth.powf(years_inverse) - 1.0))
+        // growth^y − 1 by what growth has beyond 1: taken from a power, the difference of a small one would lose its digits.
+        let beyond = exact::ratio(self.final_e8 - self.initial_e8, self.initial_e8);
+        finite(100.0 * (years_inverse * beyond.ln_1p()).exp_m1())
     }
 
     fn daily_metrics(&self, metrics: &mut Metrics) {
@@ -263,7 +264,7 @@ impl Tally {
         }
         if self.total > 0 {
             let n = self.total as i128;
-            metrics.win_rate = finite(100.0 * exact::ratio(self.winning as i128, n));
+            metrics.win_rate = finite(exact::per_cent(self.winning as i128, n));
             let mean_us = exact::div_half_even(self.held_us, n);
             metrics.avg_trade_duration_us = i64::try_from(mean_us).ok();
         }
@@ -316,7 +317,7 @@ impl Drawdown {
             return 0.0;
         }
         self.below = true;
-        let depth = 100.0 * exact::ratio(self.peak_e8 - equity_e8, self.peak_e8);
+        let depth = exact::per_cent(self.peak_e8 - equity_e8, self.peak_e8);
         self.summary.deepest = self.summary.deepest.max(depth);
         depth
     }

@@ -293,7 +293,7 @@ impl<'a> Desk<'a> {
             bars_held: self.bars_held,
             fees,
             open_pnl: open_pnl.unwrap_or_default(),
-            buy_and_hold: 100.0 * exact::ratio(i128::from(to) - i128::from(from), from.into()),
+            buy_and_hold: exact::per_cent(i128::from(to) - i128::from(from), from.into()),
             metrics,
         }
     }

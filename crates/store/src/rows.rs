@@ -27,6 +27,8 @@ pub struct ListFilter {
     pub created_to_us: Option<i64>,
     /// Most rows, the newest first.
     pub limit: Option<usize>,
+    /// Whether [`Results::metrics`] are read too.
+    pub metrics: bool,
 }
 
 /// The columns of `backtest_results`: per cent or ratio as their comments say, money in quote units.
@@ -54,7 +56,7 @@ pub struct Results {
     /// Microseconds.
     pub avg_trade_duration_us: Option<i64>,
     pub final_capital: Option<Decimal>,
-    /// Everything at full precision, and the conventions used; left out of lists.
+    /// Everything at full precision, and the conventions used; left out of lists that do not ask for it.
     pub metrics: Option<Value>,
 }
 
@@ -163,7 +165,7 @@ macro_rules! run_tables {
 // Symbols, timeframes, tags and states are filtered after reading: lists are spelled differently by the two dialects.
 const LIST: &str = concat!(
     "SELECT ",
-    run_columns!("NULL AS metrics"),
+    run_columns!("CASE WHEN $7 = 1 THEN r.metrics END AS metrics"),
     run_tables!(),
     "WHERE b.sweep_id IS NULL AND ($2 IS NULL OR u.username = $2) AND ($3 IS NULL OR s.name = $3) \
      AND ($4 IS NULL OR b.created_at >= $4) AND ($5 IS NULL OR b.created_at < $5) \
@@ -204,6 +206,7 @@ pub(crate) async fn list(store: &Store, filter: &ListFilter) -> Result<Vec<RunRo
         Arg::Time(filter.created_from_us),
         Arg::Time(filter.created_to_us),
         Arg::int(read),
+        Arg::int(filter.metrics.into()),
     ];
     let rows = tx.rows(LIST, &args).await?;
     let rows = rows.iter().map(run_row);

@@ -1,14 +1,13 @@
 //! `backtest list`: which results are kept, narrowed down by words, dates and rules over metrics, in any order.
 //! One result in full is `kept`'s.
 
-use rust_decimal::Decimal;
 use serde_json::Value;
 use store::{ListFilter, RunRow, Store};
 
 use crate::args::Global;
 use crate::args::kept::{List, Status};
 use crate::command::kept::{params, row_json};
-use crate::command::metric::{OverMetrics, float, metric};
+use crate::command::metric::{OverMetrics, in_full};
 use crate::fail::Fail;
 use crate::table::{count, number, signed, table};
 use crate::talk;
@@ -33,6 +32,7 @@ pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(
         created_from_us: args.since,
         created_to_us: args.until,
         limit: all_pass.then_some(limit),
+        metrics: !all_pass,
     };
     let mut rows = store.list(&filter).await?;
     rows.retain(|row| rules.iter().all(|rule| rule.holds(&|name| of(row, name))));
@@ -51,8 +51,8 @@ pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(
     Ok(())
 }
 
-fn of(row: &RunRow, name: &str) -> Option<Decimal> {
-    metric(row.results.as_ref()?, name)
+fn of(row: &RunRow, name: &str) -> Option<f64> {
+    in_full(row.results.as_ref()?, name)
 }
 
 /// The greatest first, or the least; what is undefined stands last either way. Equal ones stay newest first.
@@ -79,7 +79,7 @@ fn lines(rows: &[RunRow], sort: Option<&OverMetrics>) -> String {
 }
 
 fn line(row: &RunRow, by: Option<&OverMetrics>) -> Vec<String> {
-    let shown = |name| float(of(row, name));
+    let shown = |name| of(row, name);
     let trades = row.results.as_ref().and_then(|r| r.total_trades);
     let mut cells = vec![
         row.id.to_string(),

@@ -3,6 +3,8 @@
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde_json::Value;
+use sim::exact::shortest_decimal;
 use sim::expr::{Expr, ExprError, Type};
 use sim::params::Params;
 use store::Results;
@@ -32,6 +34,17 @@ pub(crate) const METRICS: [&str; 20] = [
     "avg_trade_duration",
     "final_capital",
 ];
+
+/// A metric of a result with all its digits, where they were read: a column has no room for some numbers, and rounds others
+/// until they tie.
+pub(crate) fn in_full(r: &Results, name: &str) -> Option<f64> {
+    match r.metrics.as_ref().and_then(|all| all.get(name)) {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(digits)) => digits.parse().ok(),
+        Some(_) => None,
+        None => float(metric(r, name)),
+    }
+}
 
 /// A column of `backtest_results` by its name.
 pub(crate) fn metric(r: &Results, name: &str) -> Option<Decimal> {
@@ -105,7 +118,16 @@ impl OverMetrics {
 
     fn parse(source: &str, kind: Type) -> Result<Self, Fail> {
         let names = || format!("metrics: {}", METRICS.join(" "));
-        let expr = Expr::parse(source, kind, &METRICS).map_err(|e| refused(&e, Some(names())))?;
+        let expr = Expr::parse(source, kind, &METRICS).map_err(|e| match e.hint() {
+            // What is like a name of bars or of a parameter is no metric.
+            Some(hint)
+                if hint.starts_with("did you mean")
+                    && !METRICS.iter().any(|m| hint.contains(m)) =>
+            {
+                Fail::usage(e.render()).hint(names())
+            }
+            _ => refused(&e, Some(names())),
+        })?;
         if !expr.columns().is_empty() {
             let message = format!("`{}` reads bars, not metrics", expr.source());
             return Err(Fail::usage(message).hint(names()));
@@ -127,21 +149,22 @@ impl OverMetrics {
         &self.mentioned
     }
 
-    fn known(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> Params {
-        self.mentioned.iter().filter_map(|&m| Some((m.to_owned(), metric(m)?))).collect()
+    fn known(&self, metric: &dyn Fn(&str) -> Option<f64>) -> Params {
+        let known = |&m: &&str| Some((m.to_owned(), shortest_decimal(metric(m)?)?));
+        self.mentioned.iter().filter_map(known).collect()
     }
 
     /// Its number; `None` when a metric that it needs is undefined, or it is itself.
-    pub(crate) fn value(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> Option<f64> {
+    pub(crate) fn value(&self, metric: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
         if self.plain {
-            return float(metric(self.mentioned[0]));
+            return metric(self.mentioned[0]);
         }
         let value = self.expr.bind(&self.known(metric)).ok()?.constant_number()?;
         value.is_finite().then_some(value)
     }
 
     /// Whether the condition holds; an undefined metric meets none.
-    pub(crate) fn holds(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> bool {
+    pub(crate) fn holds(&self, metric: &dyn Fn(&str) -> Option<f64>) -> bool {
         let bound = self.expr.bind(&self.known(metric));
         bound.is_ok_and(|bound| bound.constant_rule() == Some(Some(true)))
     }

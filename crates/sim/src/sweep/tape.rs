@@ -43,7 +43,7 @@ impl<'a> Tape<'a> {
             gapless_us: Some(bar_us)
                 .filter(|bar_us| time_us[last] - time_us[0] == bar_us * whole(last)),
             day_ends: bars.day_ends(),
-            buy_and_hold: 100.0 * exact::ratio(to - from, from),
+            buy_and_hold: exact::per_cent(to - from, from),
         }
     }
 

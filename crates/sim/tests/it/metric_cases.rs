@@ -97,6 +97,18 @@ fn flat_days_count_and_no_losing_day_leaves_sortino_undefined() {
     assert_eq!(m.max_drawdown_duration, 0);
 }
 
+/// Figures by Python's decimals with 60 digits.
+#[test]
+fn small_changes_keep_their_digits_and_ties_go_to_even() {
+    let m = of_daily("100000000", &["99999999.9999", "99999999.9998"], 365, "0");
+    let exact = -3.649_999_999_337_525e-8;
+    let got = m.annual_return.expect("two days");
+    assert!((got / exact - 1.0).abs() < 1e-11, "{got}");
+    // 0.00135 and 1.92355 as the nearest doubles: their columns round these to even, 0.0014 and 1.9236.
+    assert_eq!(of_daily("10000", &["10000.135"], 365, "0").total_return, Some(0.001_35));
+    assert_eq!(of_daily("10000", &["9807.645"], 365, "0").max_drawdown, Some(1.923_55));
+}
+
 /// A run of -106 % is no gain, and returns end with the day of bankruptcy.
 #[test]
 fn bankruptcy() {

@@ -22,6 +22,8 @@ impl Size {
     fn fit(self, value: Decimal) -> Option<Decimal> {
         let rounded =
             value.round_dp_with_strategy(self.places, RoundingStrategy::MidpointNearestEven);
+        // Without the sign that a number may leave behind where it is too small to be seen.
+        let rounded = if rounded.is_zero() { rounded.abs() } else { rounded };
         (rounded.abs() < Decimal::from(10_u64.pow(self.digits - self.places))).then_some(rounded)
     }
 
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(text(PERCENT, 1e300), None);
         assert_eq!(text(PERCENT, f64::NAN), None);
         assert_eq!(PERCENT.fit_f64(None), None);
+        assert_eq!(text(RATIO, -5.668_819_695_8e-16).as_deref(), Some("0.0000"), "it is defined");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Reading sweeps back: what they are, how far they are, and their variants page by page.
 //! Nothing is sorted or judged here.
 
-use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
@@ -61,7 +60,7 @@ pub struct Score {
     pub id: i64,
     pub idx: u64,
     /// In the order in which they were asked for; lengths of time in seconds.
-    pub metrics: Vec<Option<Decimal>>,
+    pub metrics: Vec<Option<f64>>,
 }
 
 macro_rules! sweep_sql {
@@ -152,8 +151,9 @@ impl Store {
         Ok(found)
     }
 
-    /// The same as [`Store::variants`] of the completed ones, with nothing but `metrics`: columns of `backtest_results`.
-    /// Much quicker, for those who have to see a million.
+    /// The same as [`Store::variants`] of the completed ones, with nothing but `metrics`, named as the columns of
+    /// `backtest_results` and with all their digits: a column has no room for some, and rounds others until they tie. Much
+    /// quicker, for those who have to see a million.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -203,8 +203,9 @@ async fn ascending<T>(
 }
 
 fn scores_sql(metrics: &[&'static str]) -> AssertSqlSafe<String> {
-    let wanted: String = metrics.iter().map(|name| format!(", r.{name}")).collect();
-    // Names of columns come from code, never from what a user types.
+    let digits = |name| format!(", CAST(r.metrics ->> '{name}' AS TEXT) AS {name}");
+    let wanted: String = metrics.iter().map(digits).collect();
+    // Names of metrics come from code, never from what a user types.
     AssertSqlSafe(format!(
         "SELECT b.id, b.variant_idx{wanted} FROM backtests b \
          JOIN backtest_results r ON r.backtest_id = b.id \
@@ -213,13 +214,8 @@ fn scores_sql(metrics: &[&'static str]) -> AssertSqlSafe<String> {
 }
 
 fn score(row: &Row, metrics: &[&'static str]) -> Result<Score, Error> {
-    let metric = |name: &&'static str| match *name {
-        "total_trades" | "winning_trades" | "losing_trades" | "max_drawdown_duration" => {
-            row.opt_int(name).map(|n| n.map(Decimal::from))
-        }
-        "avg_trade_duration" => row.opt_span(name).map(|us| us.map(|us| Decimal::new(us, 6))),
-        _ => row.opt_money(name),
-    };
+    let metric =
+        |name: &&'static str| row.opt_text(name).map(|text| text.and_then(|t| t.parse().ok()));
     Ok(Score {
         id: row.int("id")?,
         idx: unsigned(row.int("variant_idx")?),

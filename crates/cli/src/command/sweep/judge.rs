@@ -6,13 +6,13 @@ use std::future::Future;
 use std::sync::atomic::AtomicBool;
 
 use rust_decimal::Decimal;
-use sim::exact;
+use rust_decimal::prelude::ToPrimitive;
 use sim::metrics::Metrics;
 use store::sweeps::{Score, VariantRow};
 use store::{Error, Store};
 
 use super::work::patiently;
-use crate::command::metric::{OverMetrics, seconds};
+use crate::command::metric::OverMetrics;
 use crate::fail::Fail;
 
 /// What a sweep's best is when nothing is said.
@@ -46,7 +46,7 @@ impl Judge {
     }
 
     /// What the objective is worth; `None` when it is undefined or the condition does not hold.
-    fn value(&self, metric: &dyn Fn(&str) -> Option<Decimal>) -> Option<f64> {
+    fn value(&self, metric: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
         if self.keep.as_ref().is_some_and(|keep| !keep.holds(metric)) {
             return None;
         }
@@ -55,28 +55,28 @@ impl Judge {
 
     /// The same of a variant just made.
     pub(crate) fn of_metrics(&self, m: &Metrics) -> Option<f64> {
-        let decimal = |v: Option<f64>| v.and_then(exact::shortest_decimal);
+        let count = |n: usize| Some(n as f64);
         self.value(&|name| match name {
-            "total_return" => decimal(m.total_return),
-            "annual_return" => decimal(m.annual_return),
-            "volatility" => decimal(m.volatility),
-            "sharpe_ratio" => decimal(m.sharpe_ratio),
-            "sortino_ratio" => decimal(m.sortino_ratio),
-            "max_drawdown" => decimal(m.max_drawdown),
-            "max_drawdown_duration" => Some(m.max_drawdown_duration.into()),
-            "calmar_ratio" => decimal(m.calmar_ratio),
-            "win_rate" => decimal(m.win_rate),
-            "profit_factor" => decimal(m.profit_factor),
-            "total_trades" => Some(m.total_trades.into()),
-            "winning_trades" => Some(m.winning_trades.into()),
-            "losing_trades" => Some(m.losing_trades.into()),
-            "avg_trade_return" => decimal(m.avg_trade_return),
-            "avg_win" => decimal(m.avg_win),
-            "avg_loss" => decimal(m.avg_loss),
-            "largest_win" => decimal(m.largest_win),
-            "largest_loss" => decimal(m.largest_loss),
-            "avg_trade_duration" => m.avg_trade_duration_us.map(seconds),
-            "final_capital" => Some(m.final_capital),
+            "total_return" => m.total_return,
+            "annual_return" => m.annual_return,
+            "volatility" => m.volatility,
+            "sharpe_ratio" => m.sharpe_ratio,
+            "sortino_ratio" => m.sortino_ratio,
+            "max_drawdown" => m.max_drawdown,
+            "max_drawdown_duration" => Some(m.max_drawdown_duration as f64),
+            "calmar_ratio" => m.calmar_ratio,
+            "win_rate" => m.win_rate,
+            "profit_factor" => m.profit_factor,
+            "total_trades" => count(m.total_trades),
+            "winning_trades" => count(m.winning_trades),
+            "losing_trades" => count(m.losing_trades),
+            "avg_trade_return" => m.avg_trade_return,
+            "avg_win" => m.avg_win,
+            "avg_loss" => m.avg_loss,
+            "largest_win" => m.largest_win,
+            "largest_loss" => m.largest_loss,
+            "avg_trade_duration" => m.avg_trade_duration_us.map(|us| us as f64 / 1e6),
+            "final_capital" => m.final_capital.to_f64(),
             _ => None,
         })
     }
