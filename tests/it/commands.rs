@@ -234,6 +234,8 @@ fn words_of_the_command_line() {
             "run sma_cross --timerange 20240301-20240302 --to 2024-03-05",
             "run sma_cross --fill sometime",
             "trades 1 --format parquet",
+            "list --sort clos",
+            "data export --symbol BTCUSDT --timeframe 1d",
             "data export --symbol BTCUSDT --timeframe 1h -o bars.doc",
         ]
     ));
@@ -249,9 +251,11 @@ fn costs_beyond_their_limits() {
             "run sma_cross --fee-bps=-1",
             "run sma_cross --slippage-bps 0.00001",
             "run sma_cross --capital 0",
+            "run sma_cross --capital -1",
             "run sma_cross --year-days 0",
             "run sma_cross --lot-step 0",
             "run sma_cross --warmup 1000001",
+            "run sma_cross --warmup -1",
         ]
     ));
 }
@@ -577,6 +581,66 @@ fn json_is_one_document_whatever_the_command() {
     ] {
         assert_eq!(shell.run(line).stdout, "", "an error leaves stdout empty: {line}");
     }
+}
+
+#[test]
+fn the_next_command_finds_the_same_database() {
+    let shell = with_file();
+    shell.ok("--db sqlite:one.db import BTCUSDT-1h.csv");
+    let said = shell.run(&format!("--db sqlite:one.db {RUN}")).stderr;
+    assert!(said.contains("its trades: backtest --db sqlite:one.db trades 1"), "{said}");
+    assert!(!shell.ok("--db sqlite:one.db trades 1").is_empty());
+    let other = Shell::on("sqlite:one.db");
+    other.write("BTCUSDT-1h.csv", &market::csv(&market::bars(1, HOUR_US, 240, false), false));
+    other.ok("import BTCUSDT-1h.csv");
+    let said = other.run(RUN).stderr;
+    assert!(said.contains("its trades: backtest trades 1"), "the environment stays: {said}");
+}
+
+#[test]
+fn words_of_other_people_do_not_steer_the_terminal() {
+    let shell = with_bars();
+    let name = ["--name", "a\u{1b}[2J\nb"];
+    assert_eq!(shell.run_args(RUN.split_whitespace().chain(name)).code, Some(0));
+    let list = shell.ok("list");
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.trim_end().ends_with(r"a\u{1b}[2J\nb"), "{list}");
+    assert!(!shell.ok("show 1").contains('\u{1b}'));
+}
+
+#[test]
+fn small_amounts_are_shown_by_their_digits() {
+    let shell = with_bars();
+    shell.ok(&format!("{RUN} --capital 0.1"));
+    assert_snapshot!(pages(&shell, ["show 1", "trades 1"]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_cannot_be_printed_is_an_error() {
+    let shell = with_bars();
+    shell.ok(RUN);
+    for line in ["list", "show 1 --json", "data list", "trades 1 --format csv"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        let ended = shell.command(line.split_whitespace()).stdout(full).output();
+        let output = ended.expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{line}: {stderr}");
+        assert!(stderr.contains("error: stdout: No space left on device"), "{line}: {stderr}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_any_name_can_be_given() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let shell = with_file();
+    let name = std::ffi::OsStr::from_bytes(b"x\xff-1h.csv");
+    std::fs::copy(shell.path("BTCUSDT-1h.csv"), shell.path("").join(name)).expect("it is there");
+    let mut command = shell.command(["import", "--symbol", "X"]);
+    let output = command.arg(name).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -109,6 +109,8 @@ fn tags_and_notes_are_put_on_and_taken_off_also_of_variants() {
         assert!(said.code == Some(3) && said.stderr.contains("no result 99999"), "{said:?}");
         assert_eq!(shell.ok("tag 1"), "1: good best\n", "not changed by halves");
         assert_eq!(shell.run("tag 1 --add x --remove x").code, Some(2));
+        assert_eq!(shell.run_args(["tag", "1", "--add", " "]).code, Some(2));
+        assert_eq!(shell.run_args(["run", "sma_cross", "--tag", ""]).code, Some(2));
         for id in [1, variant] {
             let id = id.to_string();
             let said = shell.run_args(["notes", &id, "- look at it's stop; 100 % \"sure\""]);

@@ -25,6 +25,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Where everything is kept unless somebody says otherwise.
+pub(crate) const DEFAULT_DB: &str = "sqlite:backtest.db";
+
 /// Flags that every command takes, before or after its name.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
@@ -34,7 +37,7 @@ pub(crate) struct Global {
         global = true,
         env = "DATABASE_URL",
         hide_env_values = true,
-        default_value = "sqlite:backtest.db",
+        default_value = DEFAULT_DB,
         value_name = "URL"
     )]
     pub(crate) db: String,
@@ -217,7 +220,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) notes: Option<String>,
     /// Words to find the result by
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_parser = kept::tag)]
     pub(crate) tags: Vec<String>,
     /// Whose result it is
     #[arg(long, default_value = "local")]
@@ -254,7 +257,7 @@ pub(crate) struct Lookahead {
     #[arg(long, default_value_t = sim::lookahead::LEAST_CUTS, value_parser = cuts)]
     pub(crate) cuts: usize,
     /// What decides the scrambled futures
-    #[arg(long, default_value_t = SEED)]
+    #[arg(long, default_value_t = SEED, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 }
 
@@ -283,7 +286,7 @@ pub(crate) struct Choice {
     #[command(flatten)]
     pub(crate) rules: Rules,
     /// Bars before the range that feed indicators only
-    #[arg(long, default_value_t = 1_000, value_name = "BARS")]
+    #[arg(long, default_value_t = 1_000, value_name = "BARS", allow_negative_numbers = true)]
     pub(crate) warmup: usize,
 }
 

@@ -44,6 +44,10 @@ fn main() -> ExitCode {
     });
     // Work that was cut off must not hold the process open.
     runtime.shutdown_background();
+    let result = result.and_then(|()| match talk::lost() {
+        Some(error) => Err(Fail::data(format!("stdout: {error}"))),
+        None => Ok(()),
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fail) => {

@@ -1,16 +1,39 @@
 //! The two streams: data on stdout, talk and progress on stderr. Everything that is printed goes through here.
 
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use store::progress::Progress;
 
+use crate::table::spelled;
+
+/// Why data that was to be printed is not all there.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+/// Where the commands that a person is told to type find what they speak of.
+static PLACE: OnceLock<Place> = OnceLock::new();
+
+/// Words that every command needs, and the names of all commands.
+#[derive(Debug)]
+struct Place {
+    words: String,
+    commands: Vec<String>,
+}
+
 /// Writes data to stdout. A reader that has gone away is no error: `backtest list | head` ends well.
 pub(crate) fn data(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{}", shown(text))
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why data is lost, if it is.
+pub(crate) fn lost() -> Option<&'static io::Error> {
+    LOST.get()
 }
 
 /// Writes a JSON document to stdout.
@@ -27,16 +50,16 @@ pub(crate) fn target() -> store::export::Target {
 struct Quiet;
 
 impl Write for Quiet {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match std::io::stdout().write(bytes) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::stdout().write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
             result => result,
         }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        match std::io::stdout().flush() {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+    fn flush(&mut self) -> io::Result<()> {
+        match io::stdout().flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,
         }
     }
@@ -44,17 +67,47 @@ impl Write for Quiet {
 
 /// Says something on stderr.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let text = text.to_string();
+    let text = PLACE.get().map_or_else(|| text.clone(), |place| place.named_in(&text));
+    let _ = writeln!(io::stderr().lock(), "{}", shown(&text));
+}
+
+/// From now on, commands that are spoken of say `words` as well; `commands` are the names of all there are.
+pub(crate) fn say_with_commands(words: String, commands: Vec<String>) {
+    let _ = PLACE.set(Place { words, commands });
+}
+
+impl Place {
+    /// `text` with the words in every command of ours.
+    fn named_in(&self, text: &str) -> String {
+        const OURS: &str = "backtest ";
+        let mut parts = text.split(OURS);
+        let mut named = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            named += OURS;
+            let command = part.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+            if self.commands.iter().any(|known| known == command) {
+                named += &format!("{} ", self.words);
+            }
+            named += part;
+        }
+        named
+    }
+}
+
+/// Names and notes are anyone's words: what would steer the terminal is spelled out.
+fn shown(text: &str) -> String {
+    spelled(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// Asks on stderr and hears yes or no from stdin; `None` when nobody is there to answer.
 pub(crate) fn ask(question: &str) -> Option<bool> {
-    if !std::io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() {
         return None;
     }
-    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let _ = write!(io::stderr().lock(), "{question} [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).ok()?;
+    io::stdin().read_line(&mut answer).ok()?;
     Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
@@ -75,7 +128,7 @@ pub(crate) enum Unit {
 impl Bar {
     /// A bar that counts `unit`; silent when `quiet` or when stderr is no terminal.
     pub(crate) fn new(unit: Unit, quiet: bool) -> Self {
-        let shown = !quiet && std::io::stderr().is_terminal();
+        let shown = !quiet && io::stderr().is_terminal();
         Self { shown, unit, bar: Mutex::new(None) }
     }
 
@@ -136,5 +189,27 @@ impl Progress for Bar {
                 bar.finish_and_clear();
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_say_where_what_they_speak_of_is() {
+        let commands = ["run", "trades"].map(str::to_owned).into();
+        let place = Place { words: "--db sqlite:one.db".to_owned(), commands };
+        let told = "kept; its trades: backtest trades 1\nhint: `backtest run`, or use the newer backtest that made it";
+        assert_eq!(
+            place.named_in(told),
+            "kept; its trades: backtest --db sqlite:one.db trades 1\nhint: `backtest --db sqlite:one.db run`, or use the \
+             newer backtest that made it"
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_said_steers_the_terminal() {
+        assert_eq!(shown("a\tb\n\u{1b}[2Jé"), "a\tb\n\\u{1b}[2Jé");
     }
 }

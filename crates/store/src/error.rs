@@ -88,6 +88,8 @@ pub struct NoBars {
     pub of_symbol: Vec<crate::Held>,
     /// Every symbol there is bars of.
     pub symbols: Vec<String>,
+    /// Whether bars of a finer timeframe would not do.
+    pub exact: bool,
 }
 
 /// Most symbols that an error lists.
@@ -133,7 +135,8 @@ impl NoBars {
                 None => "load bars with `backtest import`".to_owned(),
             };
         };
-        if !self.timeframe.is_multiple_of(held.timeframe) {
+        let other = self.exact && self.timeframe != held.timeframe;
+        if other || !self.timeframe.is_multiple_of(held.timeframe) {
             return format!("use --timeframe {}, or {import}", held.timeframe);
         }
         if self.to_us.is_some_and(|to| to <= held.from_us) {

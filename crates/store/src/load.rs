@@ -117,7 +117,7 @@ pub(crate) async fn load(
     let second = halves::second(store, &mut tx).await?;
     let ahead = parts::ahead(store, &mut tx, ask).await?;
     let Some(plan) = choose(store, &mut tx, ask).await? else {
-        return Err(no_bars(&mut tx, ask).await?);
+        return Err(no_bars(&mut tx, ask, false).await?);
     };
     let read_from_us = warmup_start(&mut tx, ask, &plan).await?;
     let mut columns: Vec<Column> = Column::ALL.into_iter().filter(|c| c.is_price()).collect();
@@ -151,7 +151,7 @@ pub(crate) async fn load(
         }
         Ok(Ok(None)) => {
             let mut tx = store.begin_tx(Mode::Read, "loading bars").await?;
-            Err(no_bars(&mut tx, ask).await?)
+            Err(no_bars(&mut tx, ask, false).await?)
         }
         Ok(Err(error)) => Err(error),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -313,8 +313,8 @@ fn bad_cell(place: &str, symbol: &str, timeframe: Timeframe, frame: &Frame, bad:
     }
 }
 
-/// What to say when there is nothing to load.
-async fn no_bars(tx: &mut Tx, ask: &LoadAsk) -> Result<Error, Error> {
+/// What to say when there is nothing to load; `exact` where only stored bars of the very timeframe would do.
+async fn no_bars(tx: &mut Tx, ask: &LoadAsk, exact: bool) -> Result<Error, Error> {
     let series = bars::series_of(tx, &ask.symbol).await?;
     let symbols = bars::symbols(tx).await?;
     // What could have answered, the series asked for first; else whatever there is of the symbol.
@@ -332,6 +332,7 @@ async fn no_bars(tx: &mut Tx, ask: &LoadAsk) -> Result<Error, Error> {
         to_us: ask.to_us,
         of_symbol,
         symbols,
+        exact,
     })))
 }
 
@@ -353,7 +354,7 @@ async fn open_series(
             warmup_bars: 0,
             columns: BTreeSet::new(),
         };
-        return Err(no_bars(&mut tx, &ask).await?);
+        return Err(no_bars(&mut tx, &ask, true).await?);
     };
     let scan = Scan {
         symbol: symbol.to_owned(),

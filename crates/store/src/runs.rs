@@ -47,7 +47,7 @@ pub struct NewRun<'a> {
     /// Without one: the strategy's name, symbols and timeframes.
     pub name: Option<String>,
     pub notes: Option<String>,
-    /// Empty leaves the tags of a finished run as they are.
+    /// Put on; a run that is there already keeps those that it has.
     pub tags: Vec<String>,
     /// Opening of the first traded bar and end of the last one.
     pub start_us: i64,
@@ -93,11 +93,11 @@ const ADD_RUN: &str = "INSERT INTO backtests (user_id, strategy_id, name, descri
 // Takes a run over that was never finished. The condition decides between two that try at once.
 const TAKE_RUN: &str = "UPDATE backtests SET strategy_id = $3, status = 'RUNNING', progress = 0, \
      error = NULL, completed_at = NULL, started_at = $4, heartbeat_at = $4, \
-     name = coalesce($5, name), notes = coalesce($6, notes), tags = coalesce($7, tags) \
+     name = coalesce($5, name), notes = coalesce($6, notes) \
      WHERE user_id = $1 AND identity = $2 AND sweep_id IS NULL AND status <> 'COMPLETED' \
      RETURNING id";
 const NAME_RUN: &str = "UPDATE backtests SET name = coalesce($3, name), \
-     notes = coalesce($4, notes), tags = coalesce($5, tags) \
+     notes = coalesce($4, notes) \
      WHERE user_id = $1 AND identity = $2 AND sweep_id IS NULL RETURNING id";
 const HEARTBEAT: &str =
     "UPDATE backtests SET heartbeat_at = $2 WHERE id = $1 AND status = 'RUNNING'";
@@ -220,12 +220,18 @@ async fn again(
     let identity = Arg::text(&run.identity);
     let name = Arg::Text(run.name.as_deref());
     let notes = Arg::Text(run.notes.as_deref());
-    let tags = Arg::List(Some(run.tags.as_slice()).filter(|tags| !tags.is_empty()));
-    let taken = [user, identity, strategy, Arg::time(now_us), name, notes, tags];
-    if let Some(row) = tx.row(TAKE_RUN, &taken).await? {
-        return Ok(Begun::New(row.int("id")?));
+    let taken = [user, identity, strategy, Arg::time(now_us), name, notes];
+    let (begun, id) = match tx.row(TAKE_RUN, &taken).await? {
+        Some(row) => row.int("id").map(|id| (Begun::New(id), id))?,
+        None => {
+            let id = only_id(tx, NAME_RUN, &[user, identity, name, notes]).await?;
+            (Begun::Existing(id), id)
+        }
+    };
+    if !run.tags.is_empty() {
+        retag_one(tx, id, &run.tags, &[]).await?;
     }
-    only_id(tx, NAME_RUN, &[user, identity, name, notes, tags]).await.map(Begun::Existing)
+    Ok(begun)
 }
 
 fn default_name(run: &NewRun<'_>) -> String {
@@ -271,22 +277,31 @@ pub(crate) async fn retag(
     let mut tx = store.begin_tx(Mode::Write, "changing tags").await?;
     let mut all = Vec::new();
     for &id in ids {
-        let Some(row) = tx.row(LOCK, &[Arg::int(id)]).await? else {
-            return Err(Error::NoRun { place: store.place(), id });
-        };
-        let mut tags = row.list("tags")?;
-        tags.retain(|tag| !remove.contains(tag));
-        for tag in add {
-            if !tags.contains(tag) {
-                tags.push(tag.clone());
-            }
-        }
-        check_tags(&tags)?;
-        tx.execute(SET_TAGS, &[Arg::int(id), Arg::list(&tags)]).await?;
-        all.push(tags);
+        let tags = retag_one(&mut tx, id, add, remove).await?;
+        all.push(tags.ok_or_else(|| Error::NoRun { place: store.place(), id })?);
     }
     tx.commit().await?;
     Ok(all)
+}
+
+/// The tags of a run after a change; `None` when there is no such run.
+async fn retag_one(
+    tx: &mut Tx,
+    id: i64,
+    add: &[String],
+    remove: &[String],
+) -> Result<Option<Vec<String>>, Error> {
+    let Some(row) = tx.row(LOCK, &[Arg::int(id)]).await? else { return Ok(None) };
+    let mut tags = row.list("tags")?;
+    tags.retain(|tag| !remove.contains(tag));
+    for tag in add {
+        if !tags.contains(tag) {
+            tags.push(tag.clone());
+        }
+    }
+    check_tags(&tags)?;
+    tx.execute(SET_TAGS, &[Arg::int(id), Arg::list(&tags)]).await?;
+    Ok(Some(tags))
 }
 
 /// See [`Store::note`].

@@ -45,7 +45,7 @@ pub(crate) struct List {
     #[arg(long, requires = "sort")]
     pub(crate) ascending: bool,
     /// At most so many
-    #[arg(short = 'n', long, default_value_t = 20)]
+    #[arg(short = 'n', long, default_value_t = 20, allow_negative_numbers = true)]
     pub(crate) limit: u32,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Tag {
     #[arg(required = true)]
     pub(crate) ids: Vec<i64>,
     /// A tag to put on
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_parser = tag)]
     pub(crate) add: Vec<String>,
     /// A tag to take off
     #[arg(long, value_name = "TAG")]
@@ -107,4 +107,9 @@ pub(crate) enum TradeFormat {
     Csv,
     Json,
     Parquet,
+}
+
+pub(super) fn tag(text: &str) -> Result<String, String> {
+    let word = Some(text.trim()).filter(|word| !word.is_empty());
+    word.map(str::to_owned).ok_or_else(|| "a tag is a word, not nothing".to_owned())
 }

@@ -15,7 +15,7 @@ pub(crate) struct Rules {
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub(crate) like: Option<Like>,
     /// Initial capital, quote units [default: 10000]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) capital: Option<Decimal>,
     /// Fee a side of market and stop fills, basis points of notional [default: 10]
     #[arg(long, allow_negative_numbers = true)]
@@ -33,16 +33,16 @@ pub(crate) struct Rules {
     #[arg(long)]
     pub(crate) intrabar: Option<Intrabar>,
     /// Quantities are multiples of this [default: 0.00000001]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) lot_step: Option<Decimal>,
     /// Fill prices are multiples of this, rounded against the trader [default: 0.00000001]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) tick_size: Option<Decimal>,
     /// Entries below this notional are rejected [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) min_notional: Option<Decimal>,
     /// Days in a year for volatility, Sharpe and Sortino [default: 365]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) year_days: Option<u32>,
     /// Risk-free rate, per cent a year [default: 0]
     #[arg(long, allow_negative_numbers = true)]

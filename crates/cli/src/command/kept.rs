@@ -12,7 +12,7 @@ use crate::args::Global;
 use crate::args::kept::{TradeFormat, Trades};
 use crate::fail::Fail;
 use crate::report::{self, Heading};
-use crate::table::{count, table};
+use crate::table::{count, decimals, table};
 use crate::talk;
 use crate::when;
 
@@ -199,14 +199,19 @@ fn plain(value: Option<Decimal>) -> String {
 }
 
 /// Formatting alone would cut digits off.
-fn rounded(value: Option<Decimal>, places: usize) -> String {
-    let round = |v: Decimal| v.round_dp(u32::try_from(places).unwrap_or_default());
-    value.map_or_else(String::new, |v| format!("{:.places$}", round(v)))
+fn rounded(value: Option<Decimal>, places: u32) -> String {
+    let width = places as usize;
+    value.map_or_else(String::new, |v| format!("{:.width$}", v.round_dp(places)))
 }
 
 fn trade_table(trades: &[TradeRow]) -> String {
     let header =
         ["side", "entered", "at", "left", "at", "quantity", "pnl", "pnl %", "commission", "signal"];
+    // A column has as many decimals as its greatest amount is told by.
+    let places = |of: fn(&TradeRow) -> Option<Decimal>| {
+        decimals(trades.iter().filter_map(of).map(|v| v.abs()).max().unwrap_or_default())
+    };
+    let (of_pnl, of_commission) = (places(|t| t.pnl), places(|t| t.commission));
     let row = |t: &TradeRow| {
         vec![
             t.side.to_lowercase(),
@@ -215,9 +220,9 @@ fn trade_table(trades: &[TradeRow]) -> String {
             t.exit_time_us.map_or_else(|| "open".to_owned(), when::show),
             plain(t.exit_price),
             plain(Some(t.quantity)),
-            rounded(t.pnl, 2),
-            rounded(t.pnl_percentage, 4),
-            rounded(t.commission, 2),
+            rounded(t.pnl, of_pnl),
+            rounded(t.pnl_percentage, 2),
+            rounded(t.commission, of_commission),
             t.strategy_signal.clone().unwrap_or_default(),
         ]
     };

@@ -10,11 +10,9 @@ use crate::fail::Fail;
 use crate::talk;
 
 pub(crate) async fn tag(global: &Global, store: &Store, args: Tag) -> Result<(), Fail> {
-    if let Some(tag) =
-        args.add.iter().find(|tag| tag.trim().is_empty() || args.remove.contains(tag))
-    {
-        return Err(Fail::usage(format!("the tag `{tag}` cannot be added"))
-            .hint("give a word, and add or remove it but not both"));
+    if let Some(tag) = args.add.iter().find(|tag| args.remove.contains(tag)) {
+        return Err(Fail::usage(format!("the tag `{tag}` cannot be added and removed at once"))
+            .hint("leave one of the two out"));
     }
     let mut all = Vec::new();
     for &id in &args.ids {

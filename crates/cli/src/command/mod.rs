@@ -23,9 +23,10 @@ mod warmup;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use store::{Edition, Loaded, Store};
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, DEFAULT_DB, Global};
 use crate::fail::Fail;
 use crate::talk;
 
@@ -39,11 +40,17 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
     let global = &cli.global;
     statement_limit()?;
-    if shows_password(std::env::args()) {
+    if shows_password(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())) {
         talk::say(
             "warning: the password in --db can be read in the list of processes; \
              use DATABASE_URL, PGPASSWORD or ~/.pgpass",
         );
+    } else if let Some(words) =
+        database_words(&global.db, std::env::var("DATABASE_URL").ok().as_deref())
+    {
+        let commands = Cli::command();
+        let commands = commands.get_subcommands().map(|of| of.get_name().to_owned()).collect();
+        talk::say_with_commands(words, commands);
     }
     let opened = OnceLock::new();
     let done = run_on(&opened, global, cli.command).await;
@@ -83,6 +90,16 @@ async fn run_on(opened: &OnceLock<Store>, global: &Global, command: Command) -> 
         Command::Notes(args) => label::notes(global, open(global, opened).await?, args).await,
         Command::Delete { ids } => kept::delete(global, open(global, opened).await?, &ids).await,
     }
+}
+
+/// What a command that is typed next needs to find the same database as this one, if it needs anything.
+fn database_words(db: &str, of_environment: Option<&str>) -> Option<String> {
+    if db == of_environment.unwrap_or(DEFAULT_DB) {
+        return None;
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    let quoted = || format!("'{}'", db.replace('\'', r"'\''"));
+    Some(format!("--db {}", if db.chars().all(plain) { db.to_owned() } else { quoted() }))
 }
 
 /// Takes over how long a server may take for a statement, where the environment says so.
@@ -161,4 +178,18 @@ async fn migrate(global: &Global) -> Result<(), Fail> {
     let state = if migrated.applied.is_empty() { "was already" } else { "is" };
     talk::data(&format!("the schema {state} up to date ({})", migrated.edition.name()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_named_where_it_is_not_found_by_itself() {
+        let words = |db, of_environment| database_words(db, of_environment).unwrap_or_default();
+        assert_eq!(words(DEFAULT_DB, None), "");
+        assert_eq!(words("postgres://db/lab", Some("postgres://db/lab")), "");
+        assert_eq!(words(DEFAULT_DB, Some("postgres://db/lab")), "--db sqlite:backtest.db");
+        assert_eq!(words("sqlite:it's one.db", None), r"--db 'sqlite:it'\''s one.db'");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sim::bars::Column;
-use strategies::{Definition, Parameter};
+use strategies::{Definition, FileError, Parameter};
 
 use crate::args::{Global, Strategy};
 use crate::command::run;
@@ -100,8 +100,14 @@ fn check(global: &Global, file: &Path) -> Result<(), Fail> {
     let path = file.display().to_string();
     let path = if path.contains('/') { path } else { format!("./{path}") };
     let definition = run::definition(&path)?;
-    let params = definition.params(&[])?;
-    definition.build(&params)?;
+    // There is no --set here: its defaults are what is wrong.
+    let in_file = |error: FileError| {
+        let fail = Fail::from(error);
+        let by_flag = fail.hint.as_ref().is_some_and(|hint| hint.contains("--set"));
+        if by_flag { fail.hint("change the default in the file") } else { fail }
+    };
+    let params = definition.params(&[]).map_err(in_file)?;
+    definition.build(&params).map_err(in_file)?;
     if global.json {
         talk::json(&document(&definition));
         return Ok(());

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use sim::bars::Bars;
 use sim::warmup::{self, Report, STARTS, Settled};
 use store::{LoadAsk, Loaded, Store};
 
 use crate::args::{Global, Warmup};
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::talk::{self, Bar, Unit};
+use crate::when;
 
 pub(crate) async fn warmup(global: &Global, store: &Store, args: Warmup) -> Result<(), Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;
@@ -37,7 +39,7 @@ pub(crate) async fn warmup(global: &Global, store: &Store, args: Warmup) -> Resu
     } else {
         talk::data(&page(&prepared, &ask, &loaded, &report));
     }
-    if let Some(warning) = warning(&report, given) {
+    if let Some(warning) = warning(&report, &loaded.bars, args.choice.warmup) {
         talk::say(warning);
     }
     Ok(())
@@ -79,7 +81,8 @@ fn page(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, report: &Report) ->
     format!("{what}\n\n{}\n\n{given}", table(&header, &[1, 2, 3], rows))
 }
 
-fn warning(report: &Report, given: usize) -> Option<String> {
+fn warning(report: &Report, bars: &Bars, asked: usize) -> Option<String> {
+    let given = bars.n_warmup();
     let Some(needed) = report.needed() else {
         return Some(format!(
             "warning: decisions still depend on where the data start after {} bars; a longer range may settle it",
@@ -87,10 +90,16 @@ fn warning(report: &Report, given: usize) -> Option<String> {
         ));
     };
     (given < needed).then(|| {
+        // Fewer than were asked for are all that there are in front of the range.
+        let more = match bars.time_us().get(needed) {
+            Some(&from) if given < asked => format!("give --from {} or later", when::show(from).replace(' ', "T")),
+            None if given < asked => "load earlier bars".to_owned(),
+            _ => format!("give at least --warmup {needed}"),
+        };
         format!(
-            "warning: {} bars of warm-up are needed and this range gives {}: the first decisions depend on where the \
-             data start; give a later --from, or at least --warmup {needed}",
-            count(needed as u64),
+            "warning: {} of warm-up are needed and this range gives {}: the first decisions depend on where the data \
+             start; {more}",
+            counted(needed as u64, "bar"),
             count(given as u64)
         )
     })

@@ -179,8 +179,13 @@ fn twice_is_once() {
         assert_eq!((shown.row.name.as_str(), shown.notes.as_deref()), ("mine", Some("note")));
         assert_eq!(shown.row.tags, ["a, \"b\""], "none given, none changed");
         assert_eq!(shown.row.status, "COMPLETED");
-        assert_eq!(store.begin(&new_run("one")).await.unwrap(), Begun::Existing(id));
-        assert_eq!(store.show(id).await.unwrap().unwrap().row.name, "mine");
+        let tagged = NewRun { tags: vec!["b".to_owned()], ..new_run("one") };
+        assert_eq!(store.begin(&tagged).await.unwrap(), Begun::Existing(id));
+        let shown = store.show(id).await.unwrap().unwrap().row;
+        assert_eq!(
+            (shown.name.as_str(), &shown.tags[..]),
+            ("mine", &["a, \"b\"".to_owned(), "b".to_owned()][..])
+        );
         let other = NewRun { user: "ann", ..new_run("one") };
         assert!(matches!(store.begin(&other).await.unwrap(), Begun::New(other) if other != id));
     });
