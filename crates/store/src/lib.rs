@@ -139,6 +139,16 @@ impl Store {
         self.edition
     }
 
+    /// How many of its methods can be at work at once; one more waits for a connection, and not for long.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let most = match &self.backend {
+            Backend::Sqlite(pool) => pool.options().get_max_connections(),
+            Backend::Postgres(pool) => pool.options().get_max_connections(),
+        };
+        most as usize
+    }
+
     /// Gives every connection back; what is under way ends first.
     pub async fn close(&self) {
         match &self.backend {
