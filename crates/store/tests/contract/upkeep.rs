@@ -160,6 +160,28 @@ fn community_policies_are_jobs() {
 }
 
 #[test]
+fn rows_of_before_all_time_are_counted_and_deleted() {
+    on_servers(async |mut admin, place| {
+        if place.edition != Edition::Postgres {
+            return; // whole chunks go there
+        }
+        let rows = "INSERT INTO system_logs (timestamp, level, component, message) \
+                    SELECT t::timestamptz, 'INFO', 'c', 'm' FROM unnest('{-infinity,2001-01-01,now}'::text[]) t";
+        run(&place.url, rows).await;
+        let names = ["system_logs".to_owned()];
+        let doomed = admin.doomed(&names).await.unwrap();
+        assert_eq!((doomed[0].rows, doomed[0].oldest_us), (2, None));
+        admin.switch(&names, true).await.unwrap();
+        let Maintained::Done(did) = admin.maintain(&Silent).await.unwrap() else {
+            panic!("not busy")
+        };
+        assert_eq!(did.iter().find(|d| d.name == "system_logs").unwrap().rows, 2);
+        assert_eq!(count(&place.url, "SELECT count(*) FROM system_logs").await, 1);
+        admin.close().await;
+    });
+}
+
+#[test]
 fn the_daily_view_is_days_of_utc_and_upkeep_refreshes_it() {
     on_servers(async |mut admin, place| {
         if place.edition == Edition::TimescaleCommunity {
