@@ -19,6 +19,9 @@ pub enum Error {
     /// The database has none of our tables.
     #[error("`{place}` has no tables yet")]
     NoSchema { place: String },
+    /// A file that belongs to another program; it was not written to.
+    #[error("`{place}` holds tables of another program and none of ours: {}", listed(tables))]
+    Foreign { place: String, tables: Vec<String> },
     /// The database lacks migrations that this program needs.
     #[error("the tables of `{place}` are older than this program: {} is missing", missing.join(", "))]
     OldSchema { place: String, missing: Vec<String> },
@@ -90,8 +93,16 @@ pub struct NoBars {
     pub symbols: Vec<String>,
 }
 
-/// Most symbols that an error lists.
-const LISTED_SYMBOLS: usize = 12;
+/// Most names that an error lists.
+const LISTED: usize = 12;
+
+/// `a, b, c and 7 more`
+fn listed(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
+    let more = names.len() - first.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", first.join(", "))
+}
 
 impl NoBars {
     fn range(&self) -> String {
@@ -108,11 +119,7 @@ impl NoBars {
             return "no bars at all".to_owned();
         }
         if self.of_symbol.is_empty() {
-            let listed: Vec<&str> =
-                self.symbols.iter().take(LISTED_SYMBOLS).map(String::as_str).collect();
-            let more = self.symbols.len() - listed.len();
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            return format!("{}{more}", listed.join(", "));
+            return listed(&self.symbols);
         }
         let series = |held: &crate::Held| {
             let name = if held.timeframe == self.timeframe {
@@ -159,7 +166,8 @@ impl Error {
         let source = match self {
             Self::Silent { .. } => return true,
             Self::Database { source, .. } => source,
-            Self::Connect { source: Some(source), .. } => source,
+            Self::Connect { source: Some(source), .. }
+            | Self::Migration { source: Some(source), .. } => source,
             _ => return false,
         };
         match source {
@@ -206,6 +214,9 @@ impl Error {
         let text = match self {
             Self::Url { .. } => "use sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             Self::Connect { hint, .. } => return hint.clone(),
+            Self::Foreign { .. } => {
+                "nothing was written to it; give another file, such as --db sqlite:backtest.db"
+            }
             Self::NoSchema { .. } => "make them with `backtest migrate`",
             Self::OldSchema { .. } => "bring them up to date with `backtest migrate`",
             Self::NewSchema { .. } => "use the newer backtest that made them",

@@ -81,8 +81,8 @@ impl Store {
     /// have been given its tables by [`Store::migrate`].
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Connect`], [`Error::NoSchema`], [`Error::OldSchema`], [`Error::NewSchema`],
-    /// [`Error::Migration`].
+    /// [`Error::Url`], [`Error::Connect`], [`Error::Foreign`], [`Error::NoSchema`], [`Error::OldSchema`],
+    /// [`Error::NewSchema`], [`Error::Migration`].
     pub async fn open(url: &str) -> Result<Self, Error> {
         let url::Url { target, place, server } = url::Url::parse(url)?;
         let (backend, edition) = match target {
@@ -114,7 +114,7 @@ impl Store {
     /// at once.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Connect`], [`Error::NewSchema`], [`Error::Migration`].
+    /// [`Error::Url`], [`Error::Connect`], [`Error::Foreign`], [`Error::NewSchema`], [`Error::Migration`].
     pub async fn migrate(url: &str) -> Result<Migrated, Error> {
         let url::Url { target, place, .. } = url::Url::parse(url)?;
         match target {
