@@ -3,6 +3,8 @@
 
 use sim::bars::BarsError;
 use sim::timeframe::Timeframe;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::when;
 
@@ -237,6 +239,23 @@ impl Error {
             }
         };
         Some(text.to_owned())
+    }
+}
+
+/// A cause of an [`Error`] in words. Of what a server refuses its message alone: the driver adds a line to it, which is
+/// one of the server's own source code.
+#[must_use]
+pub fn in_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let boxed = cause.downcast_ref::<Box<sqlx::Error>>().map(|error| &**error);
+    let error = match cause.downcast_ref::<sqlx::Error>().or(boxed) {
+        Some(sqlx::Error::Database(error)) => Some(error),
+        _ => cause.downcast_ref::<Box<dyn DatabaseError>>(),
+    };
+    match error {
+        Some(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            error.message().to_owned()
+        }
+        _ => cause.to_string(),
     }
 }
 

@@ -30,7 +30,7 @@ use sqlx::{PgPool, SqlitePool};
 use tokio::sync::mpsc::Receiver;
 
 pub use bars::{Held, MAX_SYMBOL, Written};
-pub use error::{Error, NoBars};
+pub use error::{Error, NoBars, in_words};
 pub use load::{LoadAsk, Loaded, Range, Took};
 pub use rows::{EquityRow, ListFilter, Results, RunDetail, RunRow, TradeRow};
 pub use runs::{Begun, NewRun, StrategyRow};
