@@ -280,6 +280,10 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
     let text = match error.code()?.as_ref() {
         "42501" => "ask the owner of the database for the privilege, or use another role",
         "42P01" | "42703" => "bring the tables up to date with `backtest migrate`",
+        "42883" => {
+            "where TimescaleDB lives in another schema than your tables, name that behind yours in the search_path: \
+             postgres://…?options[search_path]=YOURS,public"
+        }
         "40001" | "40P01" | "55P03" => "another program holds these rows; try again",
         "21000" => "one time stands twice in what was given",
         "53100" => "the server's disk is full: make room on it, then run the same command again",

@@ -273,3 +273,23 @@ fn a_wrong_password_is_named_and_not_shown() {
         run(&place.url, "DROP ROLE contract_ann").await;
     });
 }
+
+#[test]
+fn tables_beside_the_schema_of_timescaledb_need_it_on_the_search_path() {
+    on_every_empty(async |place: &Place| {
+        if matches!(place.edition, Edition::Sqlite | Edition::Postgres) {
+            return;
+        }
+        run(&place.url, "CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public").await;
+        run(&place.url, "CREATE SCHEMA lab").await;
+        let alone = format!("{}?options[search_path]=lab", place.url);
+        let error = Store::migrate(&alone).await.err().unwrap();
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("?options[search_path]=YOURS,public"), "{hint}");
+        let both = format!("{alone},public");
+        assert_eq!(Store::migrate(&both).await.unwrap().edition, place.edition);
+        let store = Store::open(&both).await.unwrap();
+        assert!(store.held().await.unwrap().is_empty());
+        store.close().await;
+    });
+}
