@@ -19,6 +19,8 @@ use toml::value::Value;
 use crate::error::{FileError, nearest};
 use crate::form;
 
+/// Most characters of a strategy's type, as its column takes.
+const MAX_TYPE: usize = 50;
 /// Most parameters a strategy takes.
 const MAX_PARAMETERS: usize = 32;
 
@@ -63,6 +65,7 @@ impl Definition {
         let file: form::File = toml::from_str(text).map_err(|e| toml_error(&e, text, origin))?;
         let table: toml::Table = toml::from_str(text).map_err(|e| toml_error(&e, text, origin))?;
         let reader = Reader { text, origin };
+        reader.texts(&file)?;
         let parameters = reader.parameters(&file)?;
         let names: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
         let rules = reader.rules(&file, &names)?;
@@ -80,10 +83,10 @@ impl Definition {
         }
         Ok(Self {
             name: name.clone(),
-            strategy_type: file.strategy_type.chars().take(50).collect(),
-            description: file.description.clone().unwrap_or_default(),
-            symbols: file.symbols.clone(),
+            strategy_type: file.strategy_type.get_ref().clone(),
             timeframes: reader.timeframes(&file)?,
+            description: file.description.map(Spanned::into_inner).unwrap_or_default(),
+            symbols: file.symbols.into_iter().map(Spanned::into_inner).collect(),
             parameters,
             kind: Kind::Rules { rules: Box::new(rules), require },
             json: serde_json::to_value(table).map_err(|e| FileError::new(e.to_string()))?,
@@ -235,6 +238,20 @@ impl Reader<'_> {
     fn error(&self, span: std::ops::Range<usize>, message: impl std::fmt::Display) -> FileError {
         let line = line_of(self.text, span.start);
         FileError::new(format!("{}:{line}: {message}", self.origin))
+    }
+
+    /// Refuses texts that a database does not take as they are.
+    fn texts(&self, file: &form::File) -> Result<(), FileError> {
+        let strategy_type = &file.strategy_type;
+        if strategy_type.get_ref().chars().count() > MAX_TYPE {
+            let message = format!("`strategy_type` is longer than {MAX_TYPE} characters");
+            return Err(self.error(strategy_type.span(), message));
+        }
+        let mut texts = [strategy_type].into_iter().chain(&file.description).chain(&file.symbols);
+        match texts.find(|text| text.get_ref().contains('\0')) {
+            Some(text) => Err(self.error(text.span(), "a text may not hold the character U+0000")),
+            None => Ok(()),
+        }
     }
 
     fn timeframes(&self, file: &form::File) -> Result<Vec<Timeframe>, FileError> {

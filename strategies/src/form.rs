@@ -12,10 +12,10 @@ use toml::value::Value;
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     pub(crate) name: Spanned<String>,
-    pub(crate) strategy_type: String,
-    pub(crate) description: Option<String>,
+    pub(crate) strategy_type: Spanned<String>,
+    pub(crate) description: Option<Spanned<String>>,
     #[serde(default)]
-    pub(crate) symbols: Vec<String>,
+    pub(crate) symbols: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) timeframes: Vec<Spanned<String>>,
     #[serde(default)]

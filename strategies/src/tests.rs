@@ -76,7 +76,8 @@ fn a_bad_expression_shows_the_place_and_the_nearest_name() {
 }
 
 #[test]
-fn numbers_sizes_levels_and_times_are_checked() {
+fn texts_numbers_sizes_levels_and_times_are_checked() {
+    let long = format!("\"{}\"", "x".repeat(51));
     let cases = [
         ("default = 10,", "default = \"x\",", "mine.toml:4: `\"x\"` is not a number"),
         ("[5, 20]", "[20, 5]", "mine.toml:4: the range ends before it begins"),
@@ -92,6 +93,9 @@ fn numbers_sizes_levels_and_times_are_checked() {
         ("n < 15", "close < 15", "mine.toml:7: `require` may name parameters only"),
         ("name = \"mine\"", "name = \"1 mine\"", "mine.toml:1: a name is 1 to 100"),
         ("sl = {", "close = {", "mine.toml:5: `close` cannot name a parameter"),
+        ("\"trend\"", &long, "mine.toml:2: `strategy_type` is longer than 50 characters"),
+        ("\"trend\"", "\"a\"\ndescription = \"b\\u0000\"", "mine.toml:3: a text may not hold"),
+        ("\"trend\"", "\"a\"\nsymbols = [\n\"b\\u0000\"]", "mine.toml:4: a text may not hold"),
     ];
     for (from, to, expected) in cases {
         let text = error(from, to);

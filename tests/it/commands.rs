@@ -413,7 +413,7 @@ fn bad_rows_are_skipped_when_asked_and_written_beside() {
 }
 
 #[test]
-fn the_first_file_stays_when_the_second_is_refused() {
+fn a_file_that_is_refused_keeps_no_other_from_being_imported() {
     let shell = with_file();
     shell.write("BAD-1h.csv", &bad_rows());
     assert_eq!(shell.run("import BTCUSDT-1h.csv BAD-1h.csv").code, Some(3));
@@ -422,6 +422,15 @@ fn the_first_file_stays_when_the_second_is_refused() {
         (held[0]["symbol"].as_str(), held.as_array().map(Vec::len)),
         (Some("BTCUSDT"), Some(1))
     );
+    let good = std::fs::read_to_string(shell.path("BTCUSDT-1h.csv")).expect("just written");
+    shell.write("ETH-1h.csv", &good);
+    shell.write("WORSE-1h.csv", "time,price\n1,2\n");
+    let said = shell.run("import BAD-1h.csv WORSE-1h.csv ETH-1h.csv");
+    assert_eq!(said.code, Some(3), "as the first that failed");
+    assert!(said.stdout.starts_with("ETH-1h.csv: 240 bars"), "tried all the same: {}", said.stdout);
+    assert_eq!(said.stderr.matches("error: ").count(), 3, "each, and the sum: {}", said.stderr);
+    let sum = "error: 2 of 3 files failed: BAD-1h.csv, WORSE-1h.csv\n";
+    assert!(said.stderr.ends_with(sum), "{}", said.stderr);
     let said = shell.run("import BTCUSDT-1h.csv BAD-1h.csv --json");
     let files: Value = serde_json::from_str(&said.stdout).expect("what was imported is told");
     assert_eq!((said.code, files["files"].as_array().map(Vec::len)), (Some(3), Some(1)));

@@ -28,6 +28,7 @@ fn is_told(line: &str, output: &Output, says: &[&str]) {
     for part in says.iter().chain(&["error: ", "\nhint: "]) {
         assert!(text.contains(part), "`{line}` does not say `{part}`:\n{text}");
     }
+    assert!(!text.contains(" at line "), "a line of the server's own source: {text}");
 }
 
 fn run(shell: &Shell, url: &str, line: &str) -> Output {

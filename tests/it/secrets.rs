@@ -152,3 +152,26 @@ fn a_password_on_the_command_line_is_warned_of_and_not_repeated() {
         backtest().args(["db", "status"]).env("DATABASE_URL", url).output().expect("built");
     assert!(!said(&output).contains("warning"), "{}", said(&output));
 }
+
+#[test]
+fn a_url_that_cannot_be_read_gives_no_password_away() {
+    for url in [
+        "host=db user=ann password=s3cret dbname=x",
+        "ann:s3cret@host/db",
+        "postgres:ann:s3cret@host/db",
+        "postgres:///ann:s3cret@host/db",
+        "postgres://ann:s3cr?s3cret@db:x/lab",
+        "postgres://ann%3As3cret@127.0.0.1:1/lab",
+    ] {
+        for command in [&["list"][..], &["migrate"], &["db", "status", "--json", "-vv"]] {
+            let from_environment = backtest().args(command).env("DATABASE_URL", url).output();
+            let from_line = backtest().args(command).args(["--db", url]).output();
+            for output in [from_environment.expect("built"), from_line.expect("built")] {
+                let text = said(&output);
+                assert_eq!(output.status.code(), Some(4), "{text}");
+                assert!(text.contains("is no database URL") && text.contains("hint:"), "{text}");
+                assert!(!text.contains("s3cr"), "{text}");
+            }
+        }
+    }
+}

@@ -57,7 +57,7 @@ impl std::fmt::Display for Fail {
         write!(f, "error: {}", self.error)?;
         let mut said = self.error.to_string();
         for cause in self.error.chain().skip(1) {
-            let cause = cause.to_string();
+            let cause = store::in_words(cause);
             // A cause that its parent has quoted already would only be read twice.
             if !said.contains(&cause) {
                 write!(f, "\n  {cause}")?;
@@ -75,7 +75,10 @@ impl From<store::Error> for Fail {
     fn from(error: store::Error) -> Self {
         let about_data = matches!(
             error,
-            store::Error::NoBars(_) | store::Error::Bars { .. } | store::Error::NoRun { .. }
+            store::Error::NoBars(_)
+                | store::Error::Bars { .. }
+                | store::Error::Value { .. }
+                | store::Error::NoRun { .. }
         );
         let code = match error {
             store::Error::NoPolicy { .. } | store::Error::Limit { .. } => Code::Usage,
@@ -111,5 +114,19 @@ impl From<strategies::FileError> for Fail {
 impl From<std::io::Error> for Fail {
     fn from(error: std::io::Error) -> Self {
         Self::new(Code::Data, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_that_cannot_be_are_data_and_not_the_database() {
+        let place = "sqlite:x.db".to_owned();
+        let (column, given) = ("close".to_owned(), "NaN".to_owned());
+        let (table, wanted) = ("market_data", "a number");
+        let fail = Fail::from(store::Error::Value { place, table, column, given, wanted });
+        assert_eq!(fail.code, Code::Data);
     }
 }

@@ -3,6 +3,8 @@
 
 use sim::bars::BarsError;
 use sim::timeframe::Timeframe;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::when;
 
@@ -19,6 +21,9 @@ pub enum Error {
     /// The database has none of our tables.
     #[error("`{place}` has no tables yet")]
     NoSchema { place: String },
+    /// A file that belongs to another program; it was not written to.
+    #[error("`{place}` holds tables of another program and none of ours: {}", listed(tables))]
+    Foreign { place: String, tables: Vec<String> },
     /// The database lacks migrations that this program needs.
     #[error("the tables of `{place}` are older than this program: {} is missing", missing.join(", "))]
     OldSchema { place: String, missing: Vec<String> },
@@ -92,8 +97,16 @@ pub struct NoBars {
     pub exact: bool,
 }
 
-/// Most symbols that an error lists.
-const LISTED_SYMBOLS: usize = 12;
+/// Most names that an error lists.
+const LISTED: usize = 12;
+
+/// `a, b, c and 7 more`
+fn listed(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
+    let more = names.len() - first.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", first.join(", "))
+}
 
 impl NoBars {
     fn range(&self) -> String {
@@ -110,11 +123,7 @@ impl NoBars {
             return "no bars at all".to_owned();
         }
         if self.of_symbol.is_empty() {
-            let listed: Vec<&str> =
-                self.symbols.iter().take(LISTED_SYMBOLS).map(String::as_str).collect();
-            let more = self.symbols.len() - listed.len();
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            return format!("{}{more}", listed.join(", "));
+            return listed(&self.symbols);
         }
         let series = |held: &crate::Held| {
             let name = if held.timeframe == self.timeframe {
@@ -162,7 +171,8 @@ impl Error {
         let source = match self {
             Self::Silent { .. } => return true,
             Self::Database { source, .. } => source,
-            Self::Connect { source: Some(source), .. } => source,
+            Self::Connect { source: Some(source), .. }
+            | Self::Migration { source: Some(source), .. } => source,
             _ => return false,
         };
         match source {
@@ -209,6 +219,9 @@ impl Error {
         let text = match self {
             Self::Url { .. } => "use sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
             Self::Connect { hint, .. } => return hint.clone(),
+            Self::Foreign { .. } => {
+                "nothing was written to it; give another file, such as --db sqlite:backtest.db"
+            }
             Self::NoSchema { .. } => "make them with `backtest migrate`",
             Self::OldSchema { .. } => "bring them up to date with `backtest migrate`",
             Self::NewSchema { .. } => "use the newer backtest that made them",
@@ -229,6 +242,23 @@ impl Error {
             }
         };
         Some(text.to_owned())
+    }
+}
+
+/// A cause of an [`Error`] in words. Of what a server refuses its message alone: the driver adds a line to it, which is
+/// one of the server's own source code.
+#[must_use]
+pub fn in_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let boxed = cause.downcast_ref::<Box<sqlx::Error>>().map(|error| &**error);
+    let error = match cause.downcast_ref::<sqlx::Error>().or(boxed) {
+        Some(sqlx::Error::Database(error)) => Some(error),
+        _ => cause.downcast_ref::<Box<dyn DatabaseError>>(),
+    };
+    match error {
+        Some(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            error.message().to_owned()
+        }
+        _ => cause.to_string(),
     }
 }
 
@@ -253,6 +283,10 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
     let text = match error.code()?.as_ref() {
         "42501" => "ask the owner of the database for the privilege, or use another role",
         "42P01" | "42703" => "bring the tables up to date with `backtest migrate`",
+        "42883" => {
+            "where TimescaleDB lives in another schema than your tables, name that behind yours in the search_path: \
+             postgres://…?options[search_path]=YOURS,public"
+        }
         "40001" | "40P01" | "55P03" => "another program holds these rows; try again",
         "21000" => "one time stands twice in what was given",
         "53100" => "the server's disk is full: make room on it, then run the same command again",

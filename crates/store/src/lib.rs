@@ -30,7 +30,7 @@ use sqlx::{PgPool, SqlitePool};
 use tokio::sync::mpsc::Receiver;
 
 pub use bars::{Held, MAX_SYMBOL, Written};
-pub use error::{Error, NoBars};
+pub use error::{Error, NoBars, in_words};
 pub use load::{LoadAsk, Loaded, Range, Took};
 pub use rows::{EquityRow, ListFilter, Results, RunDetail, RunRow, TradeRow};
 pub use runs::{Begun, NewRun, StrategyRow};
@@ -81,8 +81,8 @@ impl Store {
     /// have been given its tables by [`Store::migrate`].
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Connect`], [`Error::NoSchema`], [`Error::OldSchema`], [`Error::NewSchema`],
-    /// [`Error::Migration`].
+    /// [`Error::Url`], [`Error::Connect`], [`Error::Foreign`], [`Error::NoSchema`], [`Error::OldSchema`],
+    /// [`Error::NewSchema`], [`Error::Migration`].
     pub async fn open(url: &str) -> Result<Self, Error> {
         let url::Url { target, place, server } = url::Url::parse(url)?;
         let (backend, edition) = match target {
@@ -114,7 +114,7 @@ impl Store {
     /// at once.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Connect`], [`Error::NewSchema`], [`Error::Migration`].
+    /// [`Error::Url`], [`Error::Connect`], [`Error::Foreign`], [`Error::NewSchema`], [`Error::Migration`].
     pub async fn migrate(url: &str) -> Result<Migrated, Error> {
         let url::Url { target, place, .. } = url::Url::parse(url)?;
         match target {
@@ -137,6 +137,16 @@ impl Store {
     #[must_use]
     pub fn edition(&self) -> Edition {
         self.edition
+    }
+
+    /// How many of its methods can be at work at once; one more waits for a connection, and not for long.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let most = match &self.backend {
+            Backend::Sqlite(pool) => pool.options().get_max_connections(),
+            Backend::Postgres(pool) => pool.options().get_max_connections(),
+        };
+        most as usize
     }
 
     /// Gives every connection back; what is under way ends first.

@@ -145,9 +145,8 @@ pub(crate) async fn migrate(options: PgConnectOptions, place: &str) -> Result<Mi
     let options = with_settings(options);
     let mut conn = connect(&options, place).await?;
     let what = "waiting for another `migrate`";
-    let lock =
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATE_KEY).execute(&mut conn).await;
-    lock.map_err(|source| Error::Database { what, place: place.to_owned(), source })?;
+    let turn = take_turn(&mut conn).await;
+    turn.map_err(|source| Error::Database { what, place: place.to_owned(), source })?;
     let mut notes = Vec::new();
     notes.extend(ensure::extension(&options, place).await?);
     let applied = schema::run(Folder::Server, &mut conn, place).await?;
@@ -161,6 +160,15 @@ pub(crate) async fn migrate(options: PgConnectOptions, place: &str) -> Result<Mi
     // Closing the connection gives the lock back.
     conn.close().await.map_err(failed)?;
     Ok(Migrated { applied, edition, notes })
+}
+
+/// Waits until no other `migrate` is at work on this server, for as long as that takes.
+async fn take_turn(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SET lock_timeout = 0").execute(&mut *conn).await?;
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATE_KEY);
+    lock.execute(&mut *conn).await?;
+    // What the connection was opened with.
+    sqlx::raw_sql("RESET lock_timeout").execute(conn).await.map(|_| ())
 }
 
 pub(crate) async fn edition(conn: &mut PgConnection) -> Result<Edition, sqlx::Error> {
@@ -279,4 +287,31 @@ async fn flush_bars(tx: &mut Transaction<'static, Postgres>) -> Result<u64, sqlx
     let done = patient(insert.persistent(false).execute(&mut **tx)).await?;
     patient(sqlx::raw_sql("TRUNCATE staged_bars").execute(&mut **tx)).await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_migrate_waits_for_another_however_short_other_waits_are() {
+        let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
+            let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+            assert!(!ci || std::env::var_os("BACKTEST_SKIP_SERVERS").is_some(), "CI wants servers");
+            eprintln!("NOT TESTED: TEST_POSTGRES_URL is not set");
+            return;
+        };
+        let options: PgConnectOptions = url.parse().unwrap();
+        let mut first = PgConnection::connect_with(&options).await.unwrap();
+        take_turn(&mut first).await.unwrap();
+        let impatient = options.clone().options([("lock_timeout", "10ms")]);
+        let mut second = PgConnection::connect_with(&impatient).await.unwrap();
+        let turn = tokio::spawn(async move { (take_turn(&mut second).await, second) });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        first.close().await.unwrap();
+        let (done, mut second) = turn.await.unwrap();
+        done.unwrap();
+        let limit = sqlx::query_scalar::<_, String>("SELECT current_setting('lock_timeout')");
+        assert_eq!(limit.fetch_one(&mut second).await.unwrap(), "10ms");
+    }
 }

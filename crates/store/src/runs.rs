@@ -7,11 +7,13 @@ pub(crate) mod save;
 mod server;
 mod stored;
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::tx::{Arg, Mode, Tx};
+use crate::tx::{Arg, Conn, Mode, Tx};
 use crate::{Store, limit};
 
 pub(crate) use save::finish;
@@ -107,12 +109,47 @@ const FAIL: &str = "UPDATE backtests SET status = 'FAILED', error = $2, complete
 const LOCK: &str = "UPDATE backtests SET progress = progress WHERE id = $1 RETURNING tags";
 const SET_TAGS: &str = "UPDATE backtests SET tags = $2 WHERE id = $1";
 const SET_NOTES: &str = "UPDATE backtests SET notes = $2 WHERE id = $1 RETURNING id";
-const DELETE: [&str; 4] = [
-    "DELETE FROM backtest_trades WHERE backtest_id = $1",
-    "DELETE FROM backtest_equity WHERE backtest_id = $1",
-    "DELETE FROM backtest_results WHERE backtest_id = $1",
-    "DELETE FROM backtests WHERE id = $1",
-];
+
+/// What deletes some backtests with all that is theirs; see [`erase`].
+pub(crate) struct Erasure {
+    pub(crate) lock: &'static str,
+    pub(crate) children: [&'static str; 3],
+    pub(crate) own: &'static str,
+}
+
+/// The [`Erasure`] of the backtests that a condition holds for; `$1` in it is for the caller of [`erase`] to give.
+macro_rules! erasure {
+    ($condition:literal) => {
+        $crate::runs::Erasure {
+            lock: concat!(
+                "SELECT count(*) AS locked FROM (SELECT id FROM backtests WHERE ",
+                $condition,
+                " ORDER BY id FOR UPDATE) AS these"
+            ),
+            children: [
+                concat!(
+                    "DELETE FROM backtest_trades WHERE backtest_id IN (SELECT id FROM backtests WHERE ",
+                    $condition,
+                    ")"
+                ),
+                concat!(
+                    "DELETE FROM backtest_equity WHERE backtest_id IN (SELECT id FROM backtests WHERE ",
+                    $condition,
+                    ")"
+                ),
+                concat!(
+                    "DELETE FROM backtest_results WHERE backtest_id IN (SELECT id FROM backtests WHERE ",
+                    $condition,
+                    ")"
+                ),
+            ],
+            own: concat!("DELETE FROM backtests WHERE ", $condition),
+        }
+    };
+}
+pub(crate) use erasure;
+
+const ONE: Erasure = erasure!("id = $1");
 
 /// See [`Store::begin`].
 pub(crate) async fn begin(store: &Store, run: &NewRun<'_>) -> Result<Begun, Error> {
@@ -318,14 +355,23 @@ pub(crate) async fn note(store: &Store, id: i64, notes: Option<&str>) -> Result<
 pub(crate) async fn delete(store: &Store, ids: &[i64]) -> Result<u64, Error> {
     let mut tx = store.begin_tx(Mode::Write, "deleting runs").await?;
     let mut deleted = 0;
-    for &id in ids {
-        for sql in DELETE {
-            let rows = tx.execute(sql, &[Arg::int(id)]).await?;
-            if sql == DELETE[3] {
-                deleted += rows;
-            }
-        }
+    // Ascending, as everybody locks them.
+    for id in ids.iter().copied().collect::<BTreeSet<_>>() {
+        deleted += erase(&mut tx, &ONE, id).await?;
     }
     tx.commit().await?;
     Ok(deleted)
+}
+
+/// Deletes backtests with their results, trades and equity; returns how many there were. Whoever saves one of them on a
+/// server just then ends first, and what it added goes too: the key of trades names no backtest that has to be there.
+pub(crate) async fn erase(tx: &mut Tx, these: &Erasure, of: i64) -> Result<u64, Error> {
+    if let Conn::Postgres(_) = tx.conn {
+        tx.execute(these.lock, &[Arg::int(of)]).await?;
+    }
+    // By sets: the cascade of the last one would go row by row.
+    for sql in these.children {
+        tx.execute(sql, &[Arg::int(of)]).await?;
+    }
+    tx.execute(these.own, &[Arg::int(of)]).await
 }

@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlSafeStr, SqliteConnection};
 
 use crate::error::Error;
+use crate::sqlite;
 
 /// What a database can do beyond plain SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl Folder {
 }
 
 /// Where sqlx keeps what was applied.
-const APPLIED_TABLE: &str = "_sqlx_migrations";
+pub(crate) const APPLIED_TABLE: &str = "_sqlx_migrations";
 
 fn name_of(version: i64) -> String {
     FILES
@@ -257,22 +259,29 @@ pub(crate) async fn run_sqlite(
     conn: &mut SqliteConnection,
     place: &str,
 ) -> Result<Vec<String>, Error> {
+    const PAUSE: Duration = Duration::from_millis(20);
     // SQLite has no lock that spans several transactions: of two programs that find a fresh file, one sees its
     // migration refused because the other just applied it. The next look then finds it done.
-    let mut last = None;
-    // What an attempt that was refused later on has applied is news of this call too.
-    let before = conn.list_applied_migrations(APPLIED_TABLE).await.unwrap_or_default();
-    for attempt in 0..=FILES.len() as u64 {
-        match run(Folder::Sqlite, conn, place).await {
-            Ok(_) if attempt > 0 => return Ok(missing_from(&before)),
-            Err(error @ (Error::Migration { source: Some(_), .. } | Error::Database { .. })) => {
-                last = Some(error);
-                tokio::time::sleep(std::time::Duration::from_millis(50 * (attempt + 1))).await;
-            }
-            done => return done,
+    let (before, begun) = (applied(conn).await, Instant::now());
+    let mut seen = before.len();
+    loop {
+        let error = match run(Folder::Sqlite, conn, place).await {
+            // What an attempt that was refused has applied is news of this call too.
+            Ok(_) => return Ok(missing_from(&before)),
+            Err(error) => error,
+        };
+        let now = applied(conn).await.len();
+        if now == seen && !(error.is_passing() && begun.elapsed() < sqlite::BUSY_LIMIT) {
+            return Err(error);
         }
+        seen = now;
+        tokio::time::sleep(PAUSE).await;
     }
-    last.map_or(Ok(Vec::new()), Err)
+}
+
+/// None where the list is not there yet.
+async fn applied(conn: &mut SqliteConnection) -> Vec<AppliedMigration> {
+    conn.list_applied_migrations(APPLIED_TABLE).await.unwrap_or_default()
 }
 
 #[cfg(test)]

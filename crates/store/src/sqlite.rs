@@ -22,7 +22,7 @@ use crate::row::BarRow;
 use crate::schema;
 
 /// How long a writer waits for another one.
-const BUSY_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_LIMIT: Duration = Duration::from_secs(30);
 /// Connections of one program; readers do not wait for the writer.
 const CONNECTIONS: u32 = 4;
 /// Page cache of a connection, KiB (negative means KiB to SQLite).
@@ -38,20 +38,18 @@ pub(crate) async fn open(
     place: &str,
 ) -> Result<(SqlitePool, Vec<String>), Error> {
     let memory = place == "sqlite::memory:";
-    let options = options
+    let looking = options
         .create_if_missing(true)
         .foreign_keys(true)
         .busy_timeout(BUSY_LIMIT)
-        .journal_mode(SqliteJournalMode::Wal)
         // Every commit is on disk before it is reported: neither SIGKILL nor a power cut takes back what a user was
         // told. (NORMAL would survive SIGKILL too.) Bars are one commit a file, runs one a run, so it costs little.
         .synchronous(SqliteSynchronous::Full)
         .pragma("cache_size", CACHE_KIB);
+    let options = looking.clone().journal_mode(SqliteJournalMode::Wal);
     let failed = |source: sqlx::Error| connect_error(place, source);
-    let mut conn = connect(&options).await.map_err(failed)?;
     if memory {
         // The tables live as long as this one connection, so the pool keeps exactly it.
-        conn.close().await.map_err(failed)?;
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -64,6 +62,7 @@ pub(crate) async fn open(
         drop(conn);
         return Ok((pool, applied));
     }
+    let mut conn = connect(&looking, place).await?;
     let applied = schema::run_sqlite(&mut conn, place).await?;
     conn.close().await.map_err(failed)?;
     let pool = SqlitePoolOptions::new()
@@ -75,19 +74,52 @@ pub(crate) async fn open(
     Ok((pool, applied))
 }
 
-/// The first connection. A file that is new, and only such a one, is turned into one with a log; while another program begins
-/// it too, SQLite refuses that at once, whatever the limit for waiting is.
-async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+/// The first connection, to a file that is new or ours; of any other nothing is changed. A new file, and only such a one,
+/// is turned into one with a log; while another program begins it too, SQLite refuses that at once, whatever the limit
+/// for waiting is.
+async fn connect(options: &SqliteConnectOptions, place: &str) -> Result<SqliteConnection, Error> {
     const PAUSE: Duration = Duration::from_millis(20);
     let begun = Instant::now();
     loop {
-        match SqliteConnection::connect_with(options).await {
-            Err(error) if code(&error) == "5" && begun.elapsed() < BUSY_LIMIT => {
+        match connect_once(options, place).await {
+            Err(Error::Connect { source: Some(source), .. })
+                if code(&source) == "5" && begun.elapsed() < BUSY_LIMIT =>
+            {
                 tokio::time::sleep(PAUSE).await;
             }
             connected => return connected,
         }
     }
+}
+
+async fn connect_once(
+    options: &SqliteConnectOptions,
+    place: &str,
+) -> Result<SqliteConnection, Error> {
+    const FILE: &str = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'";
+    const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
+                          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let failed = |source: sqlx::Error| connect_error(place, source);
+    let mut conn = SqliteConnection::connect_with(options).await.map_err(failed)?;
+    let file: String = sqlx::query_scalar(FILE).fetch_one(&mut conn).await.map_err(failed)?;
+    if file.is_empty() {
+        return Err(Error::Connect {
+            place: place.to_owned(),
+            why: "it is no file, and each connection would have tables of its own".to_owned(),
+            hint: Some(
+                "give a file, as in sqlite:backtest.db, or sqlite::memory: to keep nothing"
+                    .to_owned(),
+            ),
+            source: None,
+        });
+    }
+    let tables: Vec<String> =
+        sqlx::query_scalar(TABLES).fetch_all(&mut conn).await.map_err(failed)?;
+    if !tables.is_empty() && !tables.iter().any(|table| table == schema::APPLIED_TABLE) {
+        return Err(Error::Foreign { place: place.to_owned(), tables });
+    }
+    sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut conn).await.map_err(failed)?;
+    Ok(conn)
 }
 
 /// SQLite's number for what is wrong, or nothing.

@@ -9,7 +9,7 @@ mod server;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::runs::{self, MAX_NAME, MAX_USER, StrategyRow};
+use crate::runs::{self, Erasure, MAX_NAME, MAX_USER, StrategyRow, erasure};
 use crate::tx::{Arg, Conn, Mode, Tx};
 use crate::{Store, limit};
 
@@ -79,27 +79,13 @@ const CANCEL: &str = "UPDATE sweeps SET status = 'CANCELLED' WHERE id = $1 AND s
 const COMPLETE: &str = "UPDATE sweeps SET status = 'COMPLETED', completed_at = $2 \
      WHERE id = $1 AND status = 'RUNNING' AND NOT EXISTS \
      (SELECT 1 FROM sweep_blocks WHERE sweep_id = $1 AND completed_at IS NULL)";
-/// Children first and by sets: the cascade would go row by row.
-const DELETE: [&str; 6] = [
-    "DELETE FROM backtest_trades WHERE backtest_id IN (SELECT id FROM backtests WHERE sweep_id = $1)",
-    "DELETE FROM backtest_equity WHERE backtest_id IN (SELECT id FROM backtests WHERE sweep_id = $1)",
-    "DELETE FROM backtest_results WHERE backtest_id IN (SELECT id FROM backtests WHERE sweep_id = $1)",
-    "DELETE FROM backtests WHERE sweep_id = $1",
-    "DELETE FROM sweep_blocks WHERE sweep_id = $1",
-    "DELETE FROM sweeps WHERE id = $1",
-];
+const VARIANTS: Erasure = erasure!("sweep_id = $1");
+const DELETE_BLOCKS: &str = "DELETE FROM sweep_blocks WHERE sweep_id = $1";
+const DELETE: &str = "DELETE FROM sweeps WHERE id = $1";
 const KEEP_TABLE: &str = "CREATE TEMP TABLE IF NOT EXISTS kept_variants (id BIGINT PRIMARY KEY)";
 const KEEP_CLEAR: &str = "DELETE FROM kept_variants";
 const KEEP_ONE: &str = "INSERT INTO kept_variants (id) VALUES ($1)";
-const PRUNE: [&str; 4] = [
-    "DELETE FROM backtest_trades WHERE backtest_id IN (SELECT id FROM backtests \
-     WHERE sweep_id = $1 AND id NOT IN (SELECT id FROM kept_variants))",
-    "DELETE FROM backtest_equity WHERE backtest_id IN (SELECT id FROM backtests \
-     WHERE sweep_id = $1 AND id NOT IN (SELECT id FROM kept_variants))",
-    "DELETE FROM backtest_results WHERE backtest_id IN (SELECT id FROM backtests \
-     WHERE sweep_id = $1 AND id NOT IN (SELECT id FROM kept_variants))",
-    "DELETE FROM backtests WHERE sweep_id = $1 AND id NOT IN (SELECT id FROM kept_variants)",
-];
+const PRUNED: Erasure = erasure!("sweep_id = $1 AND id NOT IN (SELECT id FROM kept_variants)");
 
 impl Store {
     /// Writes down a sweep with its blocks, or finds the one with the same identity. Safe for several at once: all
@@ -183,13 +169,10 @@ impl Store {
     /// [`Error::Database`].
     pub async fn delete_sweep(&self, id: i64) -> Result<u64, Error> {
         let mut tx = self.begin_tx(Mode::Write, "deleting a sweep").await?;
-        let mut variants = 0;
-        for sql in DELETE {
-            let rows = tx.execute(sql, &[Arg::int(id)]).await?;
-            if sql == DELETE[3] {
-                variants = rows;
-            }
-        }
+        // First of all, so that whoever saves a block ends before, or finds that it is gone.
+        tx.execute(DELETE_BLOCKS, &[Arg::int(id)]).await?;
+        let variants = runs::erase(&mut tx, &VARIANTS, id).await?;
+        tx.execute(DELETE, &[Arg::int(id)]).await?;
         tx.commit().await?;
         Ok(variants)
     }
@@ -206,10 +189,7 @@ impl Store {
         for &id in keep {
             tx.execute(KEEP_ONE, &[Arg::int(id)]).await?;
         }
-        let mut deleted = 0;
-        for sql in PRUNE {
-            deleted = tx.execute(sql, &[Arg::int(id)]).await?;
-        }
+        let deleted = runs::erase(&mut tx, &PRUNED, id).await?;
         tx.execute(KEEP_CLEAR, &[]).await?;
         tx.commit().await?;
         Ok(deleted)

@@ -31,39 +31,76 @@ pub(crate) async fn import(global: &Global, store: &Store, args: Import) -> Resu
         store,
         args: &args,
         bar: Arc::new(Bar::new(Unit::Bytes, global.json)),
-        failed: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
         series: Mutex::default(),
     };
     work.begin();
-    let mut done =
-        stream::iter(&args.files).map(|path| work.import(path)).buffered(at_once(store.edition()));
-    let (mut documents, mut failed) = (Vec::new(), None);
-    // In the order of the command line. What was begun beside a file that failed is finished, and said.
-    while let Some(done) = done.next().await {
-        match done {
-            None => {}
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = at_once(store.edition(), cores, store.connections());
+    let mut done = stream::iter(&args.files).map(|path| work.import(path)).buffered(at_once);
+    let (mut documents, mut fails, mut left) = (Vec::new(), Fails::default(), Vec::new());
+    // In the order of the command line; what goes wrong with one file keeps no other from being tried.
+    for path in &args.files {
+        match done.next().await.flatten() {
+            None => left.push(path),
             Some(Ok(imported)) => {
                 work.bar.aside(|| imported.say(global));
                 documents.push(imported.document());
             }
-            Some(Err(fail)) if failed.is_none() => failed = Some(fail),
-            Some(Err(fail)) => work.bar.aside(|| talk::say(fail)),
+            Some(Err(fail)) => fails.add(path, fail, &work),
         }
     }
     work.bar.end();
     // What was imported before a file failed is kept, so it is said.
-    if global.json && !(failed.is_some() && documents.is_empty()) {
+    if global.json && !(fails.first.is_some() && documents.is_empty()) {
         talk::json(&json!({ "place": store.place(), "files": documents }));
     }
-    failed.map_or(Ok(()), Err)
+    fails.end(&left, args.files.len())
 }
 
-/// How many files are imported at once. SQLite has one writer; and on TimescaleDB whoever begins a chunk holds up, until
-/// its end, all others that would.
-fn at_once(edition: Edition) -> usize {
+/// How many files are imported at once: as many as there are cores, and connections. SQLite has one writer; and on
+/// TimescaleDB whoever begins a chunk holds up, until its end, all others that would.
+fn at_once(edition: Edition, cores: usize, connections: usize) -> usize {
     match edition {
-        Edition::Postgres => std::thread::available_parallelism().map_or(1, usize::from),
+        Edition::Postgres => cores.min(connections),
         Edition::Sqlite | Edition::TimescaleApache | Edition::TimescaleCommunity => 1,
+    }
+}
+
+/// The files that were not imported.
+#[derive(Default)]
+struct Fails<'a> {
+    first: Option<Fail>,
+    paths: Vec<&'a Path>,
+}
+
+impl<'a> Fails<'a> {
+    /// Says what is wrong with one of several files; that of a single file is how the command ends.
+    fn add(&mut self, path: &'a Path, fail: Fail, work: &Work<'_>) {
+        if work.args.files.len() > 1 {
+            work.bar.aside(|| talk::say(&fail));
+        }
+        self.first.get_or_insert(fail);
+        self.paths.push(path);
+    }
+
+    /// Ends as the first of them did; `left` were not begun, of `files` in all.
+    fn end(self, left: &[&PathBuf], files: usize) -> Result<(), Fail> {
+        let Some(first) = self.first else { return Ok(()) };
+        if files == 1 {
+            return Err(first);
+        }
+        let names = |paths: &[&Path]| {
+            let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            names.join(", ")
+        };
+        let mut message =
+            format!("{} of {files} files failed: {}", self.paths.len(), names(&self.paths));
+        if !left.is_empty() {
+            let left: Vec<&Path> = left.iter().map(|path| path.as_path()).collect();
+            message += &format!("; {} not begun: {}", left.len(), names(&left));
+        }
+        Err(Fail::new(first.code, anyhow::anyhow!("{message}")))
     }
 }
 
@@ -75,8 +112,8 @@ struct Work<'a> {
     store: &'a Store,
     args: &'a Import,
     bar: Arc<Bar>,
-    /// Whether one failed: then no other is begun.
-    failed: AtomicBool,
+    /// Whether the database failed: then no other file is begun, for it would as well.
+    broken: AtomicBool,
     /// Whose turn it is with a series: files of the same bars are written one after the other, the last one last.
     series: Mutex<HashMap<(String, Timeframe), Turn>>,
 }
@@ -104,12 +141,12 @@ impl Work<'_> {
 
     /// `None` when it was not begun.
     async fn import(&self, path: &Path) -> Option<Result<Imported, Fail>> {
-        if self.failed.load(Ordering::Relaxed) {
+        if self.broken.load(Ordering::Relaxed) {
             return None;
         }
         let done = self.import_one(path).await;
-        if done.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
+        if done.as_ref().is_err_and(|fail| fail.code == Code::Database) {
+            self.broken.store(true, Ordering::Relaxed);
         }
         Some(done)
     }
@@ -258,5 +295,17 @@ impl Imported {
             "bad_rows": report.bad.total(),
             "refused_file": report.refused_file.as_ref().map(|p| p.display().to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_files_at_once_than_there_are_connections() {
+        assert_eq!(at_once(Edition::Postgres, 64, 8), 8);
+        assert_eq!(at_once(Edition::Postgres, 2, 8), 2);
+        assert_eq!(at_once(Edition::TimescaleCommunity, 64, 8), 1);
     }
 }

@@ -161,17 +161,20 @@ async fn delete_rows(
 ) -> Result<u64, sqlx::Error> {
     let (table, time, condition) = (rule.table, rule.time, rule.condition());
     let oldest = format!(
-        "SELECT min({time}) AS oldest, min({time}) + INTERVAL '{SLICE}' AS until, \
+        "SELECT min({time})::text AS oldest, greatest(min({time}), '0001-01-01') + INTERVAL '{SLICE}' AS until, \
          NOW() - $1::interval AS cutoff FROM {table} WHERE {time} < NOW() - $1::interval AND {condition}"
     );
-    let slice = format!("DELETE FROM {table} WHERE {time} >= $1 AND {time} < $2 AND {condition}");
+    let slice = format!(
+        "DELETE FROM {table} WHERE {time} >= $1::text::timestamptz AND {time} < $2 AND {condition}"
+    );
     let mut deleted = 0;
     loop {
         let row = sqlx::query(AssertSqlSafe(oldest.as_str()))
             .bind(rule.after)
             .fetch_one(&mut *conn)
             .await?;
-        let from: Option<Time> = row.try_get("oldest")?;
+        // As text, which minus infinity has too.
+        let from: Option<String> = row.try_get("oldest")?;
         let Some(from) = from else { return Ok(deleted) };
         let until: Time = row.try_get("until")?;
         let cutoff: Time = row.try_get("cutoff")?;

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use super::Admin;
 use super::rules::{GROUP, Kind, RULES, Rule};
 use crate::error::Error;
+use crate::postgres::value::TimeUs;
 use crate::schema::Edition;
 
 pub(super) type Time = chrono::DateTime<chrono::Utc>;
@@ -33,7 +34,7 @@ pub struct Doomed {
     pub rows: u64,
     /// Chunks that would be dropped whole; `None` where rows are deleted one by one.
     pub chunks: Option<u64>,
-    /// The oldest row that would go, microseconds UTC.
+    /// The oldest row that would go, microseconds UTC; `None` for one of minus infinity.
     pub oldest_us: Option<i64>,
     /// Rows before this would go; microseconds UTC.
     pub before_us: Option<i64>,
@@ -193,13 +194,13 @@ pub(crate) async fn doomed(
         condition = rule.condition()
     );
     let row = sqlx::query(AssertSqlSafe(sql)).bind(before).fetch_one(conn).await?;
-    let oldest: Option<Time> = row.try_get("oldest")?;
+    let oldest: Option<TimeUs> = row.try_get("oldest")?;
     Ok(Doomed {
         name: rule.name,
         table: rule.table,
         rows: row.try_get::<i64, _>("rows")?.unsigned_abs(),
         chunks,
-        oldest_us: oldest.map(|t| t.timestamp_micros()),
+        oldest_us: oldest.and_then(|time| time.0),
         before_us: Some(before.timestamp_micros()),
     })
 }

@@ -103,7 +103,7 @@ const EMBEDDED: [Lack; 6] = [
         "rows stay until they are deleted; daily bars are put together when asked for",
     ),
     lack("roles and row level security", "whoever can read the file reads everything in it"),
-    lack("point-in-time recovery", "copy the file with `sqlite3 FILE .backup COPY`"),
+    lack("point-in-time recovery", "copy the file with `sqlite3 FILE '.backup COPY'`"),
     lack(
         "tables of live trading, models, risk and logs",
         "the engine neither reads nor writes them; a server has them",

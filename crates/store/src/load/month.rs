@@ -1,13 +1,14 @@
 //! Months of a range, and what the server says of the rows of one: enough to tell that nothing in it has changed.
 //! What is done with the answer stands in `parts`.
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate};
 use sim::bars::Column;
 use sqlx::AssertSqlSafe;
 
 use crate::cache::Stamp;
 use crate::cells::Scan;
 use crate::error::Error;
+use crate::postgres::value::TimeUs;
 use crate::tx::{Conn, Tx};
 
 /// A stretch of time, microseconds UTC, half-open.
@@ -62,7 +63,7 @@ pub(super) async fn stamp(
     scan: &Scan,
     month: &Month,
 ) -> Result<Option<(Stamp, bool)>, Error> {
-    type Row = (i64, Option<DateTime<Utc>>, Option<String>, Option<bool>);
+    type Row = (i64, Option<TimeUs>, Option<String>, Option<bool>);
     let Conn::Postgres(conn) = &mut tx.conn else { return Ok(None) };
     let time = |us| {
         DateTime::from_timestamp_micros(us)
@@ -92,7 +93,7 @@ pub(super) async fn stamp(
         reason = "wrapped, as meant"
     )]
     let hash = hash as u64;
-    let newest_us = newest.map(|time| time.timestamp_micros());
+    let newest_us = newest.and_then(|time| time.0);
     let stamp = Stamp { rows: rows.unsigned_abs(), newest_us, hash };
     Ok(Some((stamp, sound == Some(true))))
 }

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::connect;
 use crate::admin::policies;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::schema::Edition;
 
 /// Hypertables: table, time column, and the document's chunk interval.
@@ -55,9 +55,10 @@ pub(crate) async fn extension(
     let note = if state == Some(false) {
         match sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut conn).await {
             Ok(_) => None,
-            Err(error) => {
-                Some(format!("TimescaleDB is on the server but was not switched on: {error}"))
-            }
+            Err(error) => Some(format!(
+                "TimescaleDB is on the server but was not switched on: {}",
+                in_words(&error)
+            )),
         }
     } else {
         None
@@ -82,7 +83,10 @@ pub(crate) async fn ensure(
     if edition != Edition::Postgres
         && let Err(error) = sqlx::raw_sql(CHUNK_TRIGGER).execute(&mut *conn).await
     {
-        notes.push(format!("new chunks are closed by writers, not by an event trigger: {error}"));
+        notes.push(format!(
+            "new chunks are closed by writers, not by an event trigger: {}",
+            in_words(&error)
+        ));
     }
     daily(conn, edition).await?;
     if edition == Edition::TimescaleCommunity {
@@ -104,7 +108,8 @@ async fn pgcrypto(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Error
     Ok(made.err().map(|error| {
         format!(
             "pgcrypto was not switched on, so encrypt_api_key does not work; let a privileged role run \
-             CREATE EXTENSION pgcrypto: {error}"
+             CREATE EXTENSION pgcrypto: {}",
+            in_words(&error)
         )
     }))
 }

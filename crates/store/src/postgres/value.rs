@@ -11,6 +11,7 @@ use sqlx::{Decode, Encode, Type};
 const NUMERIC_OID: Oid = Oid(1700);
 const NUMERIC_ARRAY_OID: Oid = Oid(1231);
 const JSONB_OID: Oid = Oid(3802);
+const TIMESTAMPTZ_OID: Oid = Oid(1184);
 /// Sign words of the binary form; any other is NaN or infinite.
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
@@ -20,6 +21,26 @@ pub(crate) const EPOCH_US: i64 = 946_684_800_000_000;
 pub(crate) fn time_us(bytes: [u8; 8]) -> Option<i64> {
     let us = i64::from_be_bytes(bytes);
     (us != i64::MAX && us != i64::MIN).then(|| us.checked_add(EPOCH_US)).flatten()
+}
+
+/// A TIMESTAMPTZ in microseconds since 1970; `None` for infinity. (The driver's own type for one panics at it.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeUs(pub(crate) Option<i64>);
+
+impl Type<Postgres> for TimeUs {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ_OID)
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        ty.oid() == Some(TIMESTAMPTZ_OID)
+    }
+}
+
+impl Decode<'_, Postgres> for TimeUs {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        Ok(Self(time_us(value.as_bytes()?.try_into()?)))
+    }
 }
 
 /// Microseconds of the server's day and month in an interval.

@@ -104,6 +104,9 @@ impl Store {
         const LOCK: &str = "UPDATE backtests SET progress = 100 WHERE id = $1";
         let mut tx = self.begin_tx(Mode::Write, "saving trades of variants").await?;
         let mut there = Vec::with_capacity(lists.len());
+        let mut lists: Vec<_> = lists.iter().collect();
+        // Ascending, as everybody locks them.
+        lists.sort_by_key(|of| of.id);
         for of in lists {
             if tx.execute(LOCK, &[Arg::int(of.id)]).await? > 0 {
                 clear_lists(&mut tx, of.id).await?;

@@ -74,6 +74,37 @@ async fn stored(store: &Store, symbol: &str, timeframe: &str, range: Range) -> V
 }
 
 #[test]
+fn as_many_files_as_there_are_connections_are_written_at_once() {
+    on_every_backend(async |store, edition| {
+        if edition == store::Edition::Sqlite {
+            return; // one writer
+        }
+        let n = store.connections();
+        let all_began = std::sync::Arc::new(tokio::sync::Barrier::new(n));
+        let writers: Vec<_> = (0..n)
+            .map(|i| {
+                let (store, all_began) = (store.clone(), all_began.clone());
+                tokio::spawn(async move {
+                    let (sender, receiver) = mpsc::channel(1);
+                    let send = async {
+                        // Room in the channel is there again once its transaction has begun.
+                        sender.send(Feed::Rows(vec![bar(START, 100)])).await.unwrap();
+                        sender.send(Feed::Rows(vec![bar(START + MINUTE, 100)])).await.unwrap();
+                        all_began.wait().await;
+                        sender.send(Feed::End).await.unwrap();
+                    };
+                    let symbol = format!("X{i}");
+                    tokio::join!(store.write_bars(&symbol, tf("1m"), receiver), send).0.unwrap()
+                })
+            })
+            .collect();
+        for writer in writers {
+            assert_eq!(writer.await.unwrap().rows, 2);
+        }
+    });
+}
+
+#[test]
 fn every_value_comes_back_as_it_was() {
     let widest = 99_999_999_999_999_999_999;
     let fits = i128::from(i64::MAX);

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rust_decimal::Decimal;
 use serde_json::json;
 use sim::metrics::Metrics;
 use sim::order::{Exit, ExitReason, Side, Trade};
 use sim::{DayMark, Run};
-use store::{Begun, Error, ListFilter, NewRun, Store, StrategyRow};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::sweeps::Lists;
+use store::{Begun, Edition, Error, ListFilter, NewRun, Store, StrategyRow};
 
-use crate::places::on_every_backend;
+use crate::places::{Place, on_every_backend, on_every_empty};
 
 const START: i64 = 1_704_067_200_000_000;
 const DAY: i64 = 86_400_000_000;
@@ -310,5 +313,114 @@ fn many_begin_the_same_run_and_one_row_is_made() {
         }
         assert_eq!(ids.len(), 1);
         assert_eq!(store.trades(*ids.first().unwrap()).await.unwrap().len(), 3);
+    });
+}
+
+/// Somebody else at work on a server, in one transaction.
+struct Other(PgConnection);
+
+impl Other {
+    async fn begins(place: &Place, sql: &str) -> Self {
+        let mut other = Self(PgConnection::connect(&place.url).await.unwrap());
+        other.does(&format!("BEGIN; {sql}")).await;
+        other
+    }
+
+    async fn does(&mut self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.0).await.unwrap();
+    }
+
+    async fn count(&mut self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.0).await.unwrap()
+    }
+
+    /// Until one waits for the end of this transaction.
+    async fn is_waited_for(&mut self) {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                       AND transactionid = pg_current_xact_id()::xid";
+        while self.count(waiting).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn on_servers(test: impl AsyncFn(Store, &Place)) {
+    on_every_empty(async |place: &Place| {
+        if place.edition != Edition::Sqlite {
+            Store::migrate(&place.url).await.unwrap();
+            let store = Store::open(&place.url).await.unwrap();
+            test(store.clone(), place).await;
+            store.close().await;
+        }
+    });
+}
+
+#[test]
+fn what_is_saved_while_it_is_deleted_goes_too() {
+    on_servers(async |store, place| {
+        for way in ["run", "prune", "sweep"] {
+            let id = begin_new(&store, way).await;
+            let mut other = Other::begins(place, "SELECT").await;
+            let sweep = other
+                .count(
+                    "INSERT INTO sweeps (user_id, name, definition, identity, copy, engine_version, n_variants, \
+                     status, created_at) SELECT id, 'x', '{}', 'x', (SELECT count(*) FROM sweeps), '0', 1, \
+                     'COMPLETED', now() FROM users RETURNING id::int8",
+                )
+                .await;
+            other
+                .does(&format!("UPDATE backtests SET sweep_id = {sweep}, variant_idx = 0; COMMIT"))
+                .await;
+            other
+                .does(&format!(
+                    "BEGIN; UPDATE backtests SET status = 'COMPLETED' WHERE id = {id}; INSERT INTO backtest_trades \
+                     (backtest_id, symbol, side, quantity, entry_price, entry_time) \
+                     VALUES ({id}, 'X', 'LONG', 1, 1, now())"
+                ))
+                .await;
+            let task = store.clone();
+            let deleted = tokio::spawn(async move {
+                match way {
+                    "run" => task.delete(&[id]).await,
+                    "prune" => task.prune_sweep(sweep, &[]).await,
+                    _ => task.delete_sweep(sweep).await,
+                }
+            });
+            other.is_waited_for().await;
+            other.does("COMMIT").await;
+            assert_eq!(deleted.await.unwrap().unwrap(), 1, "{way}");
+            let left =
+                "SELECT (SELECT count(*) FROM backtests) + (SELECT count(*) FROM backtest_trades)";
+            assert_eq!(other.count(left).await, 0, "{way}");
+        }
+    });
+}
+
+/// Two that write to the same rows do not block each other: each begins with the lowest.
+#[test]
+fn rows_are_locked_in_the_order_of_their_ids() {
+    on_servers(async |store, place| {
+        for way in ["keep", "delete"] {
+            let low = begin_new(&store, &format!("{way} low")).await;
+            let high = begin_new(&store, &format!("{way} high")).await;
+            let mut other = Other::begins(
+                place,
+                &format!("UPDATE backtests SET progress = 1 WHERE id = {low}"),
+            )
+            .await;
+            let task = store.clone();
+            let written = tokio::spawn(async move {
+                let list = |id| Lists { id, symbol: "X", trades: &[], daily: &[] };
+                match way {
+                    "keep" => task.keep_trades(&[list(high), list(low)]).await,
+                    _ => task.delete(&[high, low, high]).await.map(|n| assert_eq!(n, 2)),
+                }
+            });
+            other.is_waited_for().await;
+            other
+                .does(&format!("SELECT FROM backtests WHERE id = {high} FOR UPDATE NOWAIT; COMMIT"))
+                .await;
+            written.await.unwrap().unwrap();
+        }
     });
 }

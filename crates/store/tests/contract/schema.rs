@@ -99,6 +99,48 @@ fn a_new_file_that_another_program_begins_is_waited_for() {
     });
 }
 
+#[tokio::test]
+async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, table) in
+        [("a", "customers(id INTEGER PRIMARY KEY AUTOINCREMENT)"), ("b", "market_data(a)")]
+    {
+        let file = folder.path().join(name);
+        let url = format!("sqlite:{}", file.display());
+        std::fs::write(&file, "").unwrap();
+        run(&url, &format!("CREATE TABLE {table}; ANALYZE")).await;
+        let before = std::fs::read(&file).unwrap();
+        for error in [Store::open(&url).await.err(), Store::migrate(&url).await.err()] {
+            let error = error.unwrap();
+            let (table, _) = table.split_once('(').unwrap();
+            let says = format!("holds tables of another program and none of ours: {table}");
+            assert!(error.to_string().ends_with(&says), "{error}");
+            assert!(error.hint().unwrap().contains("--db sqlite:"), "{error:?}");
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+    }
+    // One that only SQLite has written to is as good as new.
+    let file = folder.path().join("c");
+    let url = format!("sqlite:{}", file.display());
+    std::fs::write(&file, "").unwrap();
+    run(&url, "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT); DROP TABLE t").await;
+    assert_eq!(Store::migrate(&url).await.unwrap().applied, ALL);
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_unless_it_is_called_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = format!("sqlite:{}?mode=memory", folder.path().join("m.db").display());
+    for url in ["sqlite:", "sqlite://", "sqlite:file::memory:", &named] {
+        let error = Store::open(url).await.err().unwrap();
+        assert!(error.to_string().contains("it is no file"), "{url}: {error}");
+        assert!(error.hint().unwrap().contains("sqlite::memory:"), "{url}");
+    }
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    assert!(store.held().await.unwrap().is_empty());
+    store.close().await;
+}
+
 #[test]
 fn other_tables_are_refused_with_what_to_do() {
     on_every_empty(async |place: &Place| {
@@ -229,5 +271,25 @@ fn a_wrong_password_is_named_and_not_shown() {
         let error = Store::open(&url).await.err().unwrap();
         assert!(error.to_string().ends_with("there is no such database"), "{error}");
         run(&place.url, "DROP ROLE contract_ann").await;
+    });
+}
+
+#[test]
+fn tables_beside_the_schema_of_timescaledb_need_it_on_the_search_path() {
+    on_every_empty(async |place: &Place| {
+        if matches!(place.edition, Edition::Sqlite | Edition::Postgres) {
+            return;
+        }
+        run(&place.url, "CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public").await;
+        run(&place.url, "CREATE SCHEMA lab").await;
+        let alone = format!("{}?options[search_path]=lab", place.url);
+        let error = Store::migrate(&alone).await.err().unwrap();
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("?options[search_path]=YOURS,public"), "{hint}");
+        let both = format!("{alone},public");
+        assert_eq!(Store::migrate(&both).await.unwrap().edition, place.edition);
+        let store = Store::open(&both).await.unwrap();
+        assert!(store.held().await.unwrap().is_empty());
+        store.close().await;
     });
 }

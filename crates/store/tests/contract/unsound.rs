@@ -11,6 +11,7 @@ use store::{Edition, LoadAsk, Store};
 
 use crate::bars::{bar, tf, write};
 use crate::places::{on_every_backend, on_every_empty};
+use crate::schema::run;
 
 const MINUTE: i64 = 60_000_000;
 /// 2024-01-01
@@ -81,6 +82,32 @@ fn a_value_that_no_bar_has_is_refused_with_its_place() {
                     }
                 }
                 Err(error) => assert!(!is_taken, "{change}: {error}"),
+            }
+        }
+        store.close().await;
+    });
+}
+
+#[test]
+fn bars_written_at_the_end_of_time_are_loaded_like_others() {
+    on_every_empty(async |place| {
+        if place.edition == Edition::Sqlite {
+            return;
+        }
+        Store::migrate(&place.url).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = store::cache::Cache::new(folder.path().to_owned(), 1 << 30);
+        let store = Store::open(&place.url).await.unwrap().with_cache(cache);
+        let rows: Vec<_> = (0..60).map(|i| bar(START + i * MINUTE, 100)).collect();
+        write(&store, "X", "1m", &rows).await;
+        let (symbol, timeframe, columns) = ("X".to_owned(), tf("1m"), BTreeSet::new());
+        let ask =
+            LoadAsk { symbol, timeframe, from_us: None, to_us: None, warmup_bars: 0, columns };
+        let before = store.load(&ask, &Silent).await.unwrap().fingerprint;
+        for time in ["infinity", "-infinity"] {
+            run(&place.url, &format!("UPDATE market_data SET created_at = '{time}'")).await;
+            for _ in 0..2 {
+                assert_eq!(store.load(&ask, &Silent).await.unwrap().fingerprint, before);
             }
         }
         store.close().await;
