@@ -615,6 +615,24 @@ fn the_same_sweep_goes_on_and_another_is_another() {
     }
 }
 
+/// Bars before those of a sweep change nothing of it, also where it would have warmed up on them.
+#[test]
+fn a_sweep_goes_on_where_earlier_bars_were_imported_since() {
+    let shell = Shell::embedded();
+    let text = market::csv(&market::bars(4, MINUTE_US, 2 * 1_440, false), false);
+    let (head, rows) = text.split_once('\n').expect("a header");
+    let half = rows.match_indices('\n').nth(1_439).expect("so many lines").0 + 1;
+    shell.write("early.csv", &format!("{head}\n{}", &rows[..half]));
+    shell.write("late.csv", &format!("{head}\n{}", &rows[half..]));
+    let import = |file: &str| shell.ok(&format!("import {file} --symbol WALK --timeframe 1m"));
+    import("late.csv");
+    let sweep = "sweep sma_cross --timeframe 1m --param fast=5,10 --param slow=20,40 --block 1";
+    shell.ok(&format!("{sweep} --shard 1/2"));
+    import("early.csv");
+    shell.ok("sweep resume 1");
+    assert_eq!(shell.json("sweep status 1 --json")["status"], "COMPLETED");
+}
+
 /// What judges a variant is read by columns of its own; it must be what stands in its row.
 #[test]
 fn every_metric_judges_by_what_the_row_holds() {

@@ -220,9 +220,8 @@ impl Worker {
             return Ok(loaded);
         }
         let begun = Instant::now();
-        let kept = &self.plan.kept;
-        let of = &kept.series[series];
-        let ask = of.ask(&self.plan.definition, kept.warmup)?;
+        let of = &self.plan.kept.series[series];
+        let ask = of.ask(&self.plan.definition)?;
         let loaded = Arc::new(self.patiently(|| self.store.load(&ask, &Silent)).await?);
         self.spent(|stages| &mut stages.load, begun);
         if loaded.fingerprint != of.fingerprint {
