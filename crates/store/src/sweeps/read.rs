@@ -74,7 +74,8 @@ macro_rules! sweep_sql {
              LEFT JOIN (SELECT sweep_id, coalesce(sum(n_completed), 0) AS n_completed, \
              coalesce(sum(n_failed), 0) AS n_failed, count(*) AS blocks, \
              count(completed_at) AS done, \
-             max(CASE WHEN completed_at IS NULL THEN heartbeat_at END) AS alive_at \
+             max(CASE WHEN completed_at IS NULL OR heartbeat_at > completed_at \
+             THEN heartbeat_at END) AS alive_at \
              FROM sweep_blocks GROUP BY sweep_id) b ON b.sweep_id = s.id ",
             $tail
         )

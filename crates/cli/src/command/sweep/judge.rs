@@ -11,7 +11,7 @@ use sim::metrics::Metrics;
 use store::sweeps::{Score, VariantRow};
 use store::{Error, Store};
 
-use super::work::patiently;
+use crate::again::patiently;
 use crate::command::metric::{OverMetrics, seconds};
 use crate::fail::Fail;
 
