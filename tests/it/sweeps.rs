@@ -585,6 +585,9 @@ fn what_cannot_be_is_refused_before_work() {
         (&["--objective", "sharp"], "sharp"),
         (&["--keep", "total_trades"], "total_trades"),
         (&["--search", "random"], "--trials"),
+        (&["--search", "sobol", "--trials", "0"], "--trials"),
+        (&["--trials", "5"], "--search random"),
+        (&["-j", "99999"], "--threads"),
         (&["--shard", "3/2"], "no shard"),
         (&["--block", "0"], "a block of 0"),
     ] {

@@ -17,7 +17,7 @@ use store::{Begun, LoadAsk, Loaded, NewRun, Range, Store, StrategyRow};
 use strategies::Definition;
 
 use crate::again::patiently;
-use crate::args::{Choice, Global, Run};
+use crate::args::{self, Choice, Global, Run};
 use crate::command::{kept, lookahead};
 use crate::fail::{Code, Fail, Signals};
 use crate::report;
@@ -166,24 +166,33 @@ pub(crate) fn ask_of(
     definition: &Definition,
     symbol: String,
 ) -> Result<LoadAsk, Fail> {
-    if args.warmup > MAX_WARMUP {
-        let given = args.warmup;
-        let message = format!("{given} bars of warm-up are more than the limit of {MAX_WARMUP}");
-        return Err(Fail::usage(message).hint("give a smaller --warmup"));
-    }
+    warmup(args.warmup)?;
     let hour = || Timeframe::from_us(3_600_000_000);
     let wished = args.timeframe.or(definition.timeframes.first().copied()).or_else(hour);
     let none = || Fail::usage("no timeframe").hint("give --timeframe 1h");
     let timeframe = wished.ok_or_else(none)?;
-    let (from_us, to_us) = args.range.ends();
-    if let (Some(from), Some(to)) = (from_us, to_us)
-        && from >= to
-    {
+    let (from_us, to_us) = ends(&args.range)?;
+    let columns = definition.columns();
+    Ok(LoadAsk { symbol, timeframe, from_us, to_us, warmup_bars: args.warmup, columns })
+}
+
+/// Refuses more bars of warm-up than there may be.
+pub(crate) fn warmup(bars: usize) -> Result<(), Fail> {
+    if bars <= MAX_WARMUP {
+        return Ok(());
+    }
+    let message = format!("{bars} bars of warm-up are more than the limit of {MAX_WARMUP}");
+    Err(Fail::usage(message).hint("give a smaller --warmup"))
+}
+
+/// The ends of a range, microseconds UTC, found to be in order.
+pub(crate) fn ends(range: &args::Range) -> Result<(Option<i64>, Option<i64>), Fail> {
+    let (from_us, to_us) = range.ends();
+    if from_us.zip(to_us).is_some_and(|(from, to)| from >= to) {
         let hint = "--from is included, --to is not";
         return Err(Fail::usage("the range ends before it begins").hint(hint));
     }
-    let columns = definition.columns();
-    Ok(LoadAsk { symbol, timeframe, from_us, to_us, warmup_bars: args.warmup, columns })
+    Ok((from_us, to_us))
 }
 
 /// The strategy's first symbol when it is held, else the only one that is.

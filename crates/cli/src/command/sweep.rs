@@ -54,12 +54,12 @@ pub(crate) async fn sweep(
             go(global, store, begun, &work, top, signals).await
         }
         Command::List { limit } => signals.cut(kept::list(global, store, limit)).await,
-        Command::Status { id } => kept::status(global, &row(store, id).await?),
-        Command::Show { id } => kept::show(global, &row(store, id).await?),
+        Command::Status { id } => signals.cut(kept::status(global, store, id)).await,
+        Command::Show { id } => signals.cut(kept::show(global, store, id)).await,
         Command::Top(args) => signals.cut(table::top(global, store, &args)).await,
         Command::Heatmap(args) => signals.cut(heatmap::heatmap(global, store, &args)).await,
         Command::Export { id, output } => {
-            signals.cut(table::export(store, id, output.as_deref())).await
+            signals.cut(table::export(global, store, id, output.as_deref())).await
         }
         Command::Cancel { id } => signals.cut(kept::cancel(global, store, id)).await,
         Command::Delete { ids } => signals.cut(kept::delete(global, store, &ids)).await,
@@ -168,6 +168,10 @@ async fn finish(global: &Global, worker: &Arc<Worker>, top: usize) -> Result<(),
     if open > 0 {
         let blocks = crate::table::counted(open, "block");
         talk::say(format!("this share is done; still open, of others: {blocks}"));
+        if global.json {
+            let left = worker.patiently(|| store.n_variants_left(id)).await?;
+            talk::json(&kept::document(&row(store, id).await?, left));
+        }
         return Ok(());
     }
     // From here on no block is anybody's, and this is what tells that somebody works on it.

@@ -170,24 +170,28 @@ impl Store {
         ascending(&mut tx, scores_sql(metrics), sweep, (from_idx, most), read).await
     }
 
-    /// [`Store::scores`] of a few variants, by index; those that are not there are left out.
+    /// Variants that are there: saved, and not pruned.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn scores_of(
-        &self,
-        sweep: i64,
-        metrics: &[&'static str],
-        indices: &[u64],
-    ) -> Result<Vec<Score>, Error> {
-        let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
-        let mut found = Vec::with_capacity(indices.len());
-        for &idx in indices {
-            let read = |row: &Row| score(row, metrics);
-            let next = ascending(&mut tx, scores_sql(metrics), sweep, (idx, 1), read).await?;
-            found.extend(next.into_iter().filter(|score| score.idx == idx));
-        }
-        Ok(found)
+    pub async fn n_variants_left(&self, sweep: i64) -> Result<u64, Error> {
+        const SQL: &str = "SELECT count(*) AS n FROM backtests WHERE sweep_id = $1";
+        let mut tx = self.begin_tx(Mode::Read, "counting variants").await?;
+        let row = tx.row(SQL, &[Arg::int(sweep)]).await?;
+        row.map_or(Ok(0), |row| row.int("n").map(unsigned))
+    }
+
+    /// The error that most failed variants have, and how many; `None` when none failed.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn commonest_error(&self, sweep: i64) -> Result<Option<(String, u64)>, Error> {
+        const SQL: &str = "SELECT error, count(*) AS n FROM backtests \
+             WHERE sweep_id = $1 AND status = 'FAILED' AND error IS NOT NULL \
+             GROUP BY error ORDER BY n DESC, error LIMIT 1";
+        let mut tx = self.begin_tx(Mode::Read, "reading errors of variants").await?;
+        let row = tx.row(SQL, &[Arg::int(sweep)]).await?;
+        row.map(|row| Ok((row.text("error")?, unsigned(row.int("n")?)))).transpose()
     }
 }
 

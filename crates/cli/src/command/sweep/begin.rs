@@ -16,7 +16,7 @@ use strategies::{Definition, RISKS};
 use super::judge::{DEFAULT, Judge};
 use super::plan::{Kept, KeptAxis, KeptSearch, Plan, Series, grid_fail};
 use super::shard::Shard;
-use super::{estimate, work};
+use super::{estimate, row, work};
 use crate::args::Global;
 use crate::args::sweep::{IfExists, Search, Start};
 use crate::command::lookahead;
@@ -77,7 +77,7 @@ pub(super) async fn begin(
         verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
         kept.data.push(verdict::json(&loaded.verdict));
-        held.retain(|_, l| l.bars.len() + loaded.bars.len() < 8_000_000);
+        held.retain(|_, l| l.bars.len() + loaded.bars.len() < work::MAX_HELD_BARS);
         held.insert(nth, Arc::new(loaded));
     }
     let load = begun.elapsed();
@@ -159,6 +159,8 @@ async fn write_down(
     if !begun.existed {
         let variants = counted(plan.space.n_variants(), "variant");
         talk::say(format!("sweep {id}: {variants} in {}", counted(blocks.len() as u64, "block")));
+    } else if row(store, id).await?.status == "COMPLETED" {
+        talk::say(format!("this very sweep was done before, as {id}"));
     } else {
         talk::say(format!("this very sweep was begun before, as {id}: going on with it"));
     }
@@ -211,10 +213,7 @@ fn unknown(definition: &Definition, name: &str) -> Fail {
 
 fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Kept, Fail> {
     let rules = args.rules.checked()?;
-    if args.warmup > run::MAX_WARMUP {
-        let message = format!("{} bars of warm-up are more than {}", args.warmup, run::MAX_WARMUP);
-        return Err(Fail::usage(message).hint("give a smaller --warmup"));
-    }
+    run::warmup(args.warmup)?;
     let is_axis = |name: &str| axes.iter().any(|axis| axis.name == name);
     let fixed = definition.parameters.iter().filter(|p| !is_axis(&p.name));
     let require = definition.require().map(|rule| rule.source().to_owned());
@@ -225,6 +224,10 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
         Search::Sobol => "sobol",
     };
     let sampled = args.search != Search::Grid;
+    if args.trials.is_some() && !sampled {
+        return Err(Fail::usage("--trials is for a search that tries some points, not all")
+            .hint("give --search random or --search sobol, or leave --trials out"));
+    }
     Ok(Kept {
         strategy: definition.json().clone(),
         params: fixed.map(|p| (p.name.clone(), p.default)).collect(),
@@ -249,13 +252,7 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
 
 /// What to load, a series for each symbol and timeframe.
 async fn asks(store: &Store, args: &Start, definition: &Definition) -> Result<Vec<LoadAsk>, Fail> {
-    let (from_us, to_us) = args.range.ends();
-    if let (Some(from), Some(to)) = (from_us, to_us)
-        && from >= to
-    {
-        let hint = "--from is included, --to is not";
-        return Err(Fail::usage("the range ends before it begins").hint(hint));
-    }
+    let (from_us, to_us) = run::ends(&args.range)?;
     let symbols = match args.symbols.is_empty() {
         true => vec![run::symbol(store, definition).await?],
         false => args.symbols.clone(),

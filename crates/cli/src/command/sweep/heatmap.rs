@@ -45,7 +45,7 @@ pub(super) async fn heatmap(global: &Global, store: &Store, args: &Heatmap) -> R
         return Ok(());
     }
     if cells.is_empty() {
-        talk::say(format!("no variant has a defined `{}`", judge.source()));
+        talk::say(judge.no_value());
         return Ok(());
     }
     talk::data(&draw(x, y, &cells, judge.source()));

@@ -6,13 +6,13 @@ use std::future::Future;
 use std::sync::atomic::AtomicBool;
 
 use rust_decimal::Decimal;
-use sim::exact;
+use serde_json::Value;
 use sim::metrics::Metrics;
 use store::sweeps::{Score, VariantRow};
-use store::{Error, Store};
+use store::{Error, Results, Store};
 
 use crate::again::patiently;
-use crate::command::metric::{OverMetrics, seconds};
+use crate::command::metric::{OverMetrics, metric};
 use crate::fail::Fail;
 
 /// What a sweep's best is when nothing is said.
@@ -55,30 +55,21 @@ impl Judge {
 
     /// The same of a variant just made.
     pub(crate) fn of_metrics(&self, m: &Metrics) -> Option<f64> {
-        let decimal = |v: Option<f64>| v.and_then(exact::shortest_decimal);
-        self.value(&|name| match name {
-            "total_return" => decimal(m.total_return),
-            "annual_return" => decimal(m.annual_return),
-            "volatility" => decimal(m.volatility),
-            "sharpe_ratio" => decimal(m.sharpe_ratio),
-            "sortino_ratio" => decimal(m.sortino_ratio),
-            "max_drawdown" => decimal(m.max_drawdown),
-            "max_drawdown_duration" => Some(m.max_drawdown_duration.into()),
-            "calmar_ratio" => decimal(m.calmar_ratio),
-            "win_rate" => decimal(m.win_rate),
-            "profit_factor" => decimal(m.profit_factor),
-            "total_trades" => Some(m.total_trades.into()),
-            "winning_trades" => Some(m.winning_trades.into()),
-            "losing_trades" => Some(m.losing_trades.into()),
-            "avg_trade_return" => decimal(m.avg_trade_return),
-            "avg_win" => decimal(m.avg_win),
-            "avg_loss" => decimal(m.avg_loss),
-            "largest_win" => decimal(m.largest_win),
-            "largest_loss" => decimal(m.largest_loss),
-            "avg_trade_duration" => m.avg_trade_duration_us.map(seconds),
-            "final_capital" => Some(m.final_capital),
-            _ => None,
-        })
+        let results = Results::of(m, Value::Null);
+        self.value(&|name| metric(&results, name))
+    }
+
+    /// What the objective is worth at a variant that is kept, whether it may be best or not.
+    pub(crate) fn objective(&self, row: &VariantRow) -> Option<f64> {
+        let results = row.results.as_ref()?;
+        self.objective.value(&|name| metric(results, name))
+    }
+
+    /// That no variant has a value, in words.
+    pub(crate) fn no_value(&self) -> String {
+        let keep = self.keep.as_ref();
+        let keep = keep.map_or_else(String::new, |keep| format!(" and meets `{}`", keep.source()));
+        format!("no variant has a defined `{}`{keep}", self.source())
     }
 
     /// The metrics that it reads.
@@ -161,7 +152,7 @@ pub(crate) async fn best(
         }
         best.push(judged);
         // Sorted only when twice as many as wanted have come, so that a variant costs next to nothing.
-        if best.len() > 2 * most + 1_000 {
+        if best.len() > most.saturating_mul(2).saturating_add(1_000) {
             best.sort_by(order);
             best.truncate(most);
         }

@@ -30,7 +30,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often a worker without a block looks for one.
 const LOOK: Duration = Duration::from_millis(500);
 /// Bars of all series together that are held in memory; beyond it they are loaded again when they are needed.
-const MAX_HELD_BARS: usize = 8_000_000;
+pub(super) const MAX_HELD_BARS: usize = 8_000_000;
 /// Blocks between simulator and writer.
 const CHANNEL: usize = 1;
 
