@@ -233,6 +233,58 @@ fn what_a_server_does_not_allow_is_said() {
     }
 }
 
+/// Whoever has just simulated for hours does not lose it to a connection that is cut while the result is written.
+#[test]
+fn a_run_outlives_a_cut_while_it_is_written() {
+    for (backend, shell) in servers(3_000) {
+        let url = &backend.url;
+        good(&shell, url, "import X-1m.csv");
+        let mut holder = std::process::Command::new("psql")
+            .args(["-XAtqw", "-d", url, "-c"])
+            .arg("BEGIN; LOCK TABLE backtest_results IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let of = |granted: &str| {
+            format!(
+                "FROM pg_locks WHERE relation = 'backtest_results'::regclass AND {granted} \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        };
+        let until = |what: &str| {
+            let begun = Instant::now();
+            while psql(url, &format!("SELECT count(*) {what}")) == "0" {
+                assert!(begun.elapsed() < END, "{what}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        until(&of("granted AND mode = 'AccessExclusiveLock'"));
+        let line = "run sma_cross --symbol X --timeframe 1m --warmup 0";
+        let mut command = shell.command(line.split(' '));
+        command.env("DATABASE_URL", url).env("BACKTEST_NO_CACHE", "1");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("the binary that was just built starts");
+        let waits = of("NOT granted");
+        until(&waits);
+        psql(url, &format!("SELECT count(pg_terminate_backend(pid)) {waits}"));
+        let _ = (holder.kill(), holder.wait());
+        psql(
+            url,
+            &format!(
+                "SELECT count(pg_terminate_backend(pid)) {}",
+                of("granted AND pid <> pg_backend_pid()")
+            ),
+        );
+        let ended = child.wait_with_output().expect("it was started");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{}: {said}", backend.name);
+        let kept = "SELECT count(*) FROM backtests b JOIN backtest_results r ON r.backtest_id = b.id \
+                    WHERE b.status = 'COMPLETED'";
+        assert_eq!(psql(url, kept), "1");
+    }
+}
+
 /// What `meet` waits for, and what the other session waits for: who holds the series, and who would like to.
 const OTHER: &str = "SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact_lock(42); \
     DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM series WHERE granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; \

@@ -1,5 +1,5 @@
 //! SIGKILL at seeded moments of an import and of a run: nothing torn is found, and a second try ends as if nothing had been.
-//! Moments are found by watching the database; no test may depend on how fast the machine is.
+//! Ctrl-C at some moment of what has something to take back. Moments are found by watching the database; no test may depend on how fast the machine is.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -306,4 +306,69 @@ fn nothing_torn(backend: &Backend) {
     ] {
         assert_eq!(psql(&backend.url, sql), "0", "{what}");
     }
+}
+
+// ---- Ctrl-C ----
+
+/// Starts what `line` says, again and again, until Ctrl-C reaches it while `is_on`; what it said then.
+fn interrupted(shell: &Shell, line: &dyn Fn(u32) -> String, is_on: &dyn Fn() -> bool) -> String {
+    for attempt in 0..50 {
+        let line = line(attempt);
+        let mut command = shell.command(line.split_whitespace());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary that was just built starts");
+        let mut seen = false;
+        wait_until("the command to begin", || {
+            seen = is_on();
+            seen || child.try_wait().expect("our child").is_some()
+        });
+        if seen {
+            let id = child.id().to_string();
+            Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
+        }
+        let ended = child.wait_with_output().expect("our child");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        match ended.status.code() {
+            Some(130) => return said,
+            Some(0) => {}
+            code => panic!("`{line}` ended by {code:?}: {said}"),
+        }
+    }
+    panic!("it was never interrupted");
+}
+
+#[test]
+fn what_ctrl_c_interrupts_leaves_nothing_half_done() {
+    const NOTHING: &str = "error: interrupted; nothing half-done is kept\n";
+    let shell = Shell::embedded();
+    let bars = market::csv(&market::bars(2, MINUTE_US, 3 * N_BARS, false), false);
+    let (head, lines) = bars.split_once('\n').expect("a header");
+    shell.write("CALM-1m.csv", &format!("{head}\n1704067200000,1,1,1,1,-1,,,,\n{lines}"));
+    shell.write("flip.toml", FLIP);
+    let unfinished = || {
+        let files = std::fs::read_dir(shell.path(".")).expect("the folder");
+        let names = files.map(|file| file.expect("a file").file_name());
+        names.into_iter().any(|name| name.to_string_lossy().ends_with(".part"))
+    };
+    let import = "import CALM-1m.csv --bad-rows skip";
+    assert!(interrupted(&shell, &|_| import.to_owned(), &unfinished).ends_with(NOTHING));
+    assert!(!unfinished(), "after an import");
+    shell.ok(import);
+
+    let url = format!("sqlite:{}", shell.path("backtest.db").display());
+    let store = block_on(Store::open(&url)).expect("it opens");
+    let of_status = |status| {
+        let rows = block_on(rows(&store, "local"));
+        rows.iter().filter(|row| row.status == status).count()
+    };
+    // Another capital is another run.
+    let run = |attempt| format!("run ./flip.toml --capital {}", 10_000 + attempt);
+    assert!(interrupted(&shell, &run, &|| of_status("RUNNING") > 0).ends_with(NOTHING));
+    assert_eq!((of_status("RUNNING"), of_status("FAILED")), (0, 1));
+
+    shell.ok("sweep sma_cross --timeframe 1m --param fast=2..40 --param slow=41..60 --trades none");
+    let export = |_| "sweep export 1 -o all.parquet".to_owned();
+    assert!(interrupted(&shell, &export, &unfinished).ends_with(NOTHING));
+    assert!(!unfinished(), "after an export");
+    block_on(store.close());
 }

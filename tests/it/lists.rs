@@ -1,5 +1,5 @@
 //! Finding a result again: `backtest list` with its filters and orders, `tag` and `notes`, on every backend and as a user
-//! who sees their own rows only. What the rows themselves hold is `backends`' to test.
+//! who sees their own rows only; and of a sweep `top`, with what is said where there is nothing. What the rows themselves hold is `backends`' to test.
 
 use serde_json::{Value, json};
 
@@ -159,4 +159,86 @@ fn a_user_of_a_server_tags_their_own_rows_only() {
         assert_eq!(shell.json("show 1 --json")["tags"], json!(["a"]));
         psql(&backend.url, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     }
+}
+
+/// How stable a variant is does not hang on who else may be best, nor on who was deleted since.
+#[test]
+fn neighbours_are_those_of_the_grid_whoever_may_be_best() {
+    let shell = Shell::embedded();
+    shell.write("WALK-1m.csv", &market::csv(&market::bars(4, MINUTE_US, 4 * 1_440, false), false));
+    shell.ok("import WALK-1m.csv");
+    let grid = "--param fast=5,10,15,20 --param slow=30,40,50,60 --objective total_return";
+    shell.ok(&format!("sweep sma_cross --timeframe 1m {grid} --trades top=18446744073709551615"));
+    let best =
+        |more: &str| shell.json(&format!("sweep top 1 -n 1 --json {more}"))["variants"][0].clone();
+    let all = best("");
+    let near = &all["neighbours"];
+    assert_eq!((all["has_trades"].as_bool(), near["missing"].as_u64()), (Some(true), Some(0)));
+    assert!(near["n"].as_u64() >= Some(2) && near["mean"].as_f64() < all["objective"].as_f64());
+    let value = all["objective"].as_f64().expect("a number");
+    let kept = shell.run_args([
+        "sweep",
+        "top",
+        "1",
+        "--json",
+        "--keep",
+        &format!("total_return > {}", value - 1e-4),
+    ]);
+    let kept: Value = serde_json::from_str(&kept.stdout).expect("JSON");
+    assert_eq!(kept["variants"][1], Value::Null, "only the best may be best");
+    assert_eq!(&kept["variants"][0]["neighbours"], near);
+    let most = "sweep prune 1 --best 18446744073709551615";
+    assert_eq!(shell.ok(most), "kept the best 16, deleted 0\n");
+    shell.ok("sweep prune 1 --best 1");
+    let alone = best("");
+    assert_eq!(alone["neighbours"]["missing"], near["n"], "{alone}");
+    assert_eq!(
+        (alone["id"].clone(), alone["neighbours"]["mean"].clone()),
+        (all["id"].clone(), Value::Null)
+    );
+    let said = shell.run("sweep top 1").stderr;
+    assert!(said.contains("pruned"), "{said}");
+    // The same command finds it done, and says what is left of it.
+    let again = shell.run(&format!("sweep sma_cross --timeframe 1m {grid}")).stderr;
+    assert!(again.contains("was done before, as 1") && !again.contains("going on"), "{again}");
+    assert!(again.contains("16 variants, 15 deleted by `sweep prune`"), "{again}");
+    assert_eq!(shell.json("sweep status 1 --json")["left"], 1);
+    shell.ok("sweep prune 1 --best 0");
+    assert_eq!(shell.run("sweep top 1").stderr, "every variant was deleted by `sweep prune`\n");
+}
+
+/// What is said when there is nothing to print is true, and what JSON was asked for is JSON.
+#[test]
+fn nothing_to_print_is_told_by_its_reason() {
+    let shell = Shell::embedded();
+    shell.write("WALK-1m.csv", &market::csv(&market::bars(4, MINUTE_US, 1_440, false), false));
+    shell.ok("import WALK-1m.csv");
+    let sweep = "sweep sma_cross --timeframe 1m --param slow=30,40 --objective total_return";
+    let part = shell.json(&format!("{sweep} --param fast=5,10 --block 1 --shard 1/2 --json"));
+    assert_eq!((&part["blocks_done"], &part["blocks"]), (&2.into(), &4.into()), "{part}");
+    let said = shell.run(&format!("{sweep} --param fast=5,10 --top 0"));
+    assert_eq!((said.code, &*said.stdout), (Some(0), ""));
+    assert!(!said.stderr.contains("defined"), "{}", said.stderr);
+    let said = |line: &str| {
+        let said = shell.run(line);
+        (said.code, said.stdout + &said.stderr)
+    };
+    assert_eq!(said("sweep top 1 -n 0"), (Some(0), String::new()));
+    assert_eq!(said("sweep list -n 0"), (Some(0), String::new()));
+    assert_eq!(said("list -n 0"), (Some(0), String::new()));
+    let none = "none of 4 variants meets --where\n".to_owned();
+    assert_eq!(said("sweep top 1 --where fast>50"), (Some(0), none));
+    let none = "no variant has a defined `total_return` and meets `total_trades>9999`\n".to_owned();
+    assert_eq!(said("sweep top 1 --keep total_trades>9999"), (Some(0), none));
+    let (code, text) = said("sweep top 1 --symbol NOPE");
+    assert!(code == Some(2) && text.contains("no symbol `NOPE`\nhint: there are WALK"), "{text}");
+    assert_eq!(said("sweep top 1 -n 9223372036854775807").0, Some(2));
+    assert_eq!(shell.json("sweep export 1 --json").as_array().map(Vec::len), Some(4));
+    let written = shell.json("sweep export 1 --json -o all.csv");
+    assert_eq!(written, serde_json::json!({ "file": "all.csv", "variants": 4 }));
+    // A sweep of which nothing came has not ended well, and says why.
+    let (code, text) = said(&format!("{sweep} --param size=0"));
+    assert!(code == Some(3) && text.contains("every variant of sweep 2 failed, 12 by: "), "{text}");
+    let (_, text) = said("sweep status 2");
+    assert!(text.contains("12 failed by: "), "{text}");
 }

@@ -283,6 +283,50 @@ fn stopped(state: &str, stop: impl Fn(&Backend, &Child)) {
     }
 }
 
+/// Trades that are kept of all variants take longer than the variants: a signal meanwhile ends that too, and whoever goes
+/// on keeps the rest. Until then somebody works on the sweep, and that is said.
+#[test]
+fn a_signal_while_trades_are_kept_stops_that_too() {
+    const MINUTES: usize = 3_000;
+    let grid = ["--param", "fast=2..20", "--param", "slow=2..20", "--param", "fee_bps=0..4"];
+    for backend in backends() {
+        prepare(&backend, MINUTES);
+        let url = &backend.url;
+        let mut child = command(url, &sweep_args_of(&grid, &["--trades", "all"]))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary that was just built can be started");
+        let store = block_on(Store::open(url)).expect("it opens");
+        let with_trades = || {
+            let rows = block_on(store.variants(1, 0, 10_000)).expect("it can be read");
+            rows.iter().filter(|row| row.has_trades).count()
+        };
+        while with_trades() == 0 {
+            assert!(child.try_wait().expect("our child").is_none(), "it ended too soon");
+        }
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        let state = block_on(store.sweep(1)).expect("it can be read").expect("it is there");
+        assert_eq!((state.n_blocks_done, &*state.status), (state.n_blocks, "RUNNING"));
+        assert!(sent.expect("kill is there").success());
+        let said = String::from_utf8(child.wait_with_output().expect("our child").stderr);
+        let said = said.expect("UTF-8");
+        assert!(
+            said.contains("not yet all trades that are to be kept"),
+            "{}: {said}",
+            backend.name
+        );
+        assert!(said.contains("go on with: backtest sweep resume 1"), "{said}");
+        assert_eq!(status(url, 1)["status"], "STOPPED");
+        let kept = with_trades();
+        assert!(0 < kept && kept < 171 * 5, "{}: {kept} variants have trades", backend.name);
+        good(url, &["sweep", "resume", "1", "--top", "0"]);
+        assert_eq!(with_trades(), 171 * 5, "{}", backend.name);
+        assert_eq!(status(url, 1)["status"], "COMPLETED");
+        block_on(store.close());
+    }
+}
+
 fn grouped(n: i64) -> String {
     if n < 1_000 { n.to_string() } else { format!("{},{:03}", n / 1_000, n % 1_000) }
 }
@@ -541,6 +585,9 @@ fn what_cannot_be_is_refused_before_work() {
         (&["--objective", "sharp"], "sharp"),
         (&["--keep", "total_trades"], "total_trades"),
         (&["--search", "random"], "--trials"),
+        (&["--search", "sobol", "--trials", "0"], "--trials"),
+        (&["--trials", "5"], "--search random"),
+        (&["-j", "99999"], "--threads"),
         (&["--shard", "3/2"], "no shard"),
         (&["--block", "0"], "a block of 0"),
     ] {
@@ -613,6 +660,24 @@ fn the_same_sweep_goes_on_and_another_is_another() {
         let map = good(url, &["sweep", "heatmap", "2", "--objective", "total_return"]);
         assert!(map.contains("0 is"), "{map}");
     }
+}
+
+/// Bars before those of a sweep change nothing of it, also where it would have warmed up on them.
+#[test]
+fn a_sweep_goes_on_where_earlier_bars_were_imported_since() {
+    let shell = Shell::embedded();
+    let text = market::csv(&market::bars(4, MINUTE_US, 2 * 1_440, false), false);
+    let (head, rows) = text.split_once('\n').expect("a header");
+    let half = rows.match_indices('\n').nth(1_439).expect("so many lines").0 + 1;
+    shell.write("early.csv", &format!("{head}\n{}", &rows[..half]));
+    shell.write("late.csv", &format!("{head}\n{}", &rows[half..]));
+    let import = |file: &str| shell.ok(&format!("import {file} --symbol WALK --timeframe 1m"));
+    import("late.csv");
+    let sweep = "sweep sma_cross --timeframe 1m --param fast=5,10 --param slow=20,40 --block 1";
+    shell.ok(&format!("{sweep} --shard 1/2"));
+    import("early.csv");
+    shell.ok("sweep resume 1");
+    assert_eq!(shell.json("sweep status 1 --json")["status"], "COMPLETED");
 }
 
 /// What judges a variant is read by itself; it must be what stands in its row, before that was rounded.

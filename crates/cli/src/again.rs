@@ -2,13 +2,21 @@
 //! What is worth another try, and how many, is the caller's to say.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use store::Error;
+use store::{Error, Store};
+
+use crate::fail::Fail;
+use crate::talk;
 
 /// Before the second try; each wait is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a database that went away is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Waits up to here are not worth a word.
+const SILENT_WAIT: Duration = Duration::from_millis(800);
 
 /// Does `act` until it is done, or fails and `again` wants no more: it hears why, and how long the wait would be.
 pub(crate) async fn until_done<T, F: Future<Output = Result<T, Error>>>(
@@ -23,4 +31,22 @@ pub(crate) async fn until_done<T, F: Future<Output = Result<T, Error>>>(
         }
         wait = (wait * 2).min(LONGEST_WAIT);
     }
+}
+
+/// Does `act` again while the database is away, for a while.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
+    store: &Store,
+    give_up: &AtomicBool,
+    act: impl Fn() -> F,
+) -> Result<T, Fail> {
+    let begun = Instant::now();
+    let again = |error: &Error, wait| {
+        let goes_on =
+            error.is_passing() && begun.elapsed() < PATIENCE && !give_up.load(Ordering::Relaxed);
+        if goes_on && wait > SILENT_WAIT {
+            talk::say(format!("waiting for `{}`: {error}", store.place()));
+        }
+        goes_on
+    };
+    Ok(until_done(again, act).await?)
 }

@@ -1,6 +1,10 @@
-//! How a command ends badly: one sentence, its causes, a hint, and an exit code that is documented.
+//! How a command ends badly: one sentence, its causes, a hint, and an exit code that is documented; and the signals that
+//! ask it to.
 
+use std::future::Future;
 use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Exit codes, as the README lists them. 2 is also what clap exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub(crate) enum Code {
     Database = 4,
     /// A regression gate or a look-ahead check failed.
     Gate = 5,
-    /// Ctrl-C.
+    /// Ctrl-C, or SIGTERM.
     Interrupted = 130,
 }
 
@@ -49,6 +53,47 @@ impl Fail {
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Ctrl-C and SIGTERM, from [`Signals::listen`] on: one that comes while nobody waits is found by whoever waits next.
+pub(crate) struct Signals([Option<Signal>; 2]);
+
+impl Signals {
+    /// Where the system reports none, none comes.
+    pub(crate) fn listen() -> Self {
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
+        tokio::select! {
+            () = one(interrupt) => {}
+            () = one(terminate) => {}
+        }
+    }
+
+    /// `work`, which is dropped when a signal comes.
+    pub(crate) async fn cut<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Fail>>,
+    ) -> Result<T, Fail> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.next() => {
+                let message = "interrupted; nothing half-done is kept";
+                Err(Fail::new(Code::Interrupted, anyhow::anyhow!(message)))
+            }
+        }
+    }
+}
+
+async fn one(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

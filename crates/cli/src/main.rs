@@ -14,11 +14,15 @@ mod verdict;
 mod when;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::Cli;
 use crate::fail::{Code, Fail};
+
+/// How long threads of a command that was interrupted may take to notice.
+const LEAVE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -29,21 +33,9 @@ fn main() -> ExitCode {
             return Code::Bug.into();
         }
     };
-    // A sweep ends by itself on Ctrl-C: it saves what it has begun.
-    let ends_itself = matches!(cli.command, args::Command::Sweep(_));
-    let result = runtime.block_on(async {
-        if ends_itself {
-            return command::dispatch(cli).await;
-        }
-        tokio::select! {
-            result = command::dispatch(cli) => result,
-            _ = tokio::signal::ctrl_c() => {
-                Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted; nothing half-done is kept")))
-            }
-        }
-    });
-    // Work that was cut off must not hold the process open.
-    runtime.shutdown_background();
+    let result = runtime.block_on(command::dispatch(cli));
+    // Work that was cut off notices, and takes away what it has begun; it must not hold the process open.
+    runtime.shutdown_timeout(LEAVE);
     let result = result.and_then(|()| match talk::lost() {
         Some(error) => Err(Fail::data(format!("stdout: {error}"))),
         None => Ok(()),

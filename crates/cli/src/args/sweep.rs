@@ -3,12 +3,17 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
 use sim::grid;
+use sim::sweep::MAX_THREADS;
 use sim::timeframe::Timeframe;
 
 use super::{Range, Rules, Trust, timeframe};
+
+/// Most variants that are printed as the best.
+const MAX_SHOWN: u64 = 100_000;
 
 /// A strategy, or a subcommand; a strategy that is called like one is given as `./resume.toml`.
 #[derive(Args, Debug)]
@@ -50,7 +55,11 @@ pub(crate) struct Start {
     #[arg(long, value_enum, default_value = "grid")]
     pub(crate) search: Search,
     /// How many points random and sobol try
-    #[arg(long, required_if_eq_any = [("search", "random"), ("search", "sobol")])]
+    #[arg(
+        long,
+        required_if_eq_any = [("search", "random"), ("search", "sobol")],
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(crate) trials: Option<u64>,
     /// What random and sobol begin from: the same seed tries the same points
     #[arg(long, default_value_t = 1)]
@@ -63,7 +72,7 @@ pub(crate) struct Start {
     #[arg(long, default_value = "top=20", value_parser = trades)]
     pub(crate) trades: Trades,
     /// How many of the best to print
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = shown())]
     pub(crate) top: usize,
     /// Print variants, rows, memory and time, and stop
     #[arg(long)]
@@ -102,7 +111,14 @@ pub(crate) struct Judge {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Work {
     /// Threads [default: one a core]
-    #[arg(short = 'j', long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    #[arg(
+        short = 'j',
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N",
+        value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64)
+    )]
     pub(crate) threads: usize,
     /// Variants that are simulated and saved together [default: a few seconds' worth]
     #[arg(long, value_name = "N")]
@@ -154,7 +170,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         work: Work,
         /// How many of the best to print
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = shown())]
         top: usize,
     },
     /// Say how far a sweep is
@@ -194,7 +210,7 @@ pub(crate) enum Command {
 pub(crate) struct Top {
     pub(crate) id: i64,
     /// At most so many
-    #[arg(short = 'n', long, default_value_t = 20)]
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = shown())]
     pub(crate) limit: usize,
     #[command(flatten)]
     pub(crate) judge: Judge,
@@ -225,6 +241,11 @@ fn axis(text: &str) -> Result<(String, Vec<Decimal>), String> {
         .ok_or_else(|| format!("`{text}` is not of the form NAME=VALUES, such as fast=5..100:5"))?;
     let values = grid::values(values.trim()).map_err(|e| format!("{e}; {}", e.hint()))?;
     Ok((name.trim().to_owned(), values))
+}
+
+/// How many variants are printed: all of them are for `export`.
+fn shown() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(..=MAX_SHOWN)
 }
 
 /// `all`, `none` or `top=N`.

@@ -147,7 +147,9 @@ async fn enable(global: &Global, admin: &mut Admin, args: &Switch) -> Result<(),
     }
     let deletes = doomed.iter().any(|d| d.rows > 0);
     if deletes && !args.yes {
-        match talk::ask("switch them on?") {
+        // On a thread of its own, so that Ctrl-C is heard meanwhile.
+        let answer = tokio::task::spawn_blocking(|| talk::ask("switch them on?")).await;
+        match answer.ok().flatten() {
             Some(true) => {}
             Some(false) => return Err(Fail::usage("nothing was switched on")),
             None => {

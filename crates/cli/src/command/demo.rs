@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::args::{Cli, Command, Global};
 use crate::command::run;
-use crate::fail::{Code, Fail};
+use crate::fail::{Code, Fail, Signals};
 use crate::synthetic::{self, SYMBOL, YEAR_MINUTES};
 use crate::talk::{self, Bar, Unit};
 
@@ -28,7 +28,26 @@ The bars are synthetic: they look like a market and are none. What to type next:
   backtest import FILE                  your own bars: CSV, Binance .zip, Parquet, Feather
 (`backtest` is target/release/backtest, or type `cargo run --release --` in its place)";
 
-pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
+pub(crate) async fn demo(
+    global: &Global,
+    store: &Store,
+    signals: &mut Signals,
+) -> Result<(), Fail> {
+    signals.cut(bars(global, store)).await?;
+    let line = ["backtest", "run", "sma_cross", "--symbol", SYMBOL, "--timeframe", "1h"];
+    let line = line.into_iter().chain(["--name", "demo"]);
+    let Command::Run(args) = Cli::parse_from(line).command else {
+        return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
+    };
+    let id = run::run(global, store, *args, signals).await?;
+    if !global.json {
+        talk::say(NEXT.replace("{id}", &format!("{id:<21}")));
+    }
+    Ok(())
+}
+
+/// The synthetic year, made if it is not held.
+async fn bars(global: &Global, store: &Store) -> Result<(), Fail> {
     let unknown = |e: sim::timeframe::UnknownTimeframe| Fail::new(Code::Bug, e);
     let minute: Timeframe = "1m".parse().map_err(unknown)?;
     let held = store.held().await?;
@@ -37,19 +56,9 @@ pub(crate) async fn demo(global: &Global, store: &Store) -> Result<(), Fail> {
         .any(|h| h.symbol == SYMBOL && h.timeframe == minute && h.bars >= YEAR_MINUTES as u64);
     if whole {
         talk::say(format!("the synthetic year `{SYMBOL}` is already there"));
-    } else {
-        make_year(global, store, minute).await?;
+        return Ok(());
     }
-    let line = ["backtest", "run", "sma_cross", "--symbol", SYMBOL, "--timeframe", "1h"];
-    let line = line.into_iter().chain(["--name", "demo"]);
-    let Command::Run(args) = Cli::parse_from(line).command else {
-        return Err(Fail::new(Code::Bug, anyhow::anyhow!("the demo's own command is no run")));
-    };
-    let id = run::run(global, store, *args).await?;
-    if !global.json {
-        talk::say(NEXT.replace("{id}", &format!("{id:<21}")));
-    }
-    Ok(())
+    make_year(global, store, minute).await
 }
 
 async fn make_year(global: &Global, store: &Store, minute: Timeframe) -> Result<(), Fail> {

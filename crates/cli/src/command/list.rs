@@ -42,10 +42,10 @@ pub(crate) async fn list(global: &Global, store: &Store, args: List) -> Result<(
     rows.truncate(limit);
     if global.json {
         talk::json(&Value::Array(rows.iter().map(row_json).collect()));
-    } else if rows.is_empty() {
+    } else if rows.is_empty() && limit > 0 {
         let place = store.place();
         talk::say(format!("`{place}` keeps no such result; make one with `backtest run`"));
-    } else {
+    } else if !rows.is_empty() {
         talk::data(&lines(&rows, sort.as_ref()));
     }
     Ok(())

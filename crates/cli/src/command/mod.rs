@@ -27,7 +27,7 @@ use clap::CommandFactory;
 use store::{Edition, Loaded, Store};
 
 use crate::args::{Cli, Command, DEFAULT_DB, Global};
-use crate::fail::Fail;
+use crate::fail::{Fail, Signals};
 use crate::talk;
 
 /// Seconds that a server may take for one statement.
@@ -52,8 +52,12 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
         let commands = commands.get_subcommands().map(|of| of.get_name().to_owned()).collect();
         talk::say_with_commands(words, commands);
     }
-    let opened = OnceLock::new();
-    let done = run_on(&opened, global, cli.command).await;
+    let (opened, mut signals) = (OnceLock::new(), Signals::listen());
+    // Those that have more to do on Ctrl-C than to stop hear it themselves.
+    let hears = matches!(cli.command, Command::Demo | Command::Run(_) | Command::Sweep(_));
+    let mut own = Signals::listen();
+    let work = run_on(&opened, global, cli.command, &mut own);
+    let done = if hears { work.await } else { signals.cut(work).await };
     if let Some(store) = opened.get() {
         settle(store).await;
     }
@@ -61,22 +65,36 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Fail> {
 }
 
 /// Runs a command, on a store that is left in `opened` if it takes one.
-async fn run_on(opened: &OnceLock<Store>, global: &Global, command: Command) -> Result<(), Fail> {
+async fn run_on(
+    opened: &OnceLock<Store>,
+    global: &Global,
+    command: Command,
+    signals: &mut Signals,
+) -> Result<(), Fail> {
     match command {
         Command::Strategy(command) => strategy::strategy(global, &command),
         Command::Migrate => migrate(global).await,
         Command::Cache(command) => cache::cache(global, &command),
         Command::Db(command) => db::db(global, &command).await,
-        Command::Demo => demo::demo(global, open(global, opened).await?).await,
+        Command::Demo => {
+            let store = signals.cut(open(global, opened)).await?;
+            demo::demo(global, store, signals).await
+        }
         Command::Import(args) => import::import(global, open(global, opened).await?, args).await,
         Command::Data(args) => data::data(global, open(global, opened).await?, args).await,
-        Command::Run(args) => run::run(global, open(global, opened).await?, *args).await.map(drop),
+        Command::Run(args) => {
+            let store = signals.cut(open(global, opened)).await?;
+            run::run(global, store, *args, signals).await.map(drop)
+        }
         Command::Check(args) => check::check(global, opened, *args).await,
         Command::Lookahead(args) => {
             lookahead::lookahead(global, open(global, opened).await?, *args).await
         }
         Command::Warmup(args) => warmup::warmup(global, open(global, opened).await?, *args).await,
-        Command::Sweep(args) => sweep::sweep(global, open(global, opened).await?, *args).await,
+        Command::Sweep(args) => {
+            let store = signals.cut(open(global, opened)).await?;
+            sweep::sweep(global, store, *args, signals).await
+        }
         Command::List(args) => list::list(global, open(global, opened).await?, *args).await,
         Command::Show { id } => kept::show(global, open(global, opened).await?, id).await,
         Command::Trades(args) => kept::trades(global, open(global, opened).await?, args).await,

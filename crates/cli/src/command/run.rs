@@ -1,7 +1,8 @@
 //! `backtest run`: one strategy, once, through the five hops, and the result kept as rows.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -15,9 +16,10 @@ use sim::timeframe::Timeframe;
 use store::{Begun, LoadAsk, Loaded, NewRun, Range, Store, StrategyRow};
 use strategies::Definition;
 
-use crate::args::{Choice, Global, Run};
+use crate::again::patiently;
+use crate::args::{self, Choice, Global, Run};
 use crate::command::{kept, lookahead};
-use crate::fail::{Code, Fail};
+use crate::fail::{Code, Fail, Signals};
 use crate::report;
 use crate::talk::{self, Bar, Unit};
 use crate::verdict;
@@ -28,8 +30,32 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Most bars of warm-up that can be asked for.
 pub(crate) const MAX_WARMUP: usize = 1_000_000;
 
-/// Runs it and prints the result; returns the id that it is kept as.
-pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64, Fail> {
+/// How long a run that is interrupted may take to be marked so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs it and prints the result; returns the id that it is kept as. Interrupted, a run that was begun is FAILED.
+pub(crate) async fn run(
+    global: &Global,
+    store: &Store,
+    args: Run,
+    signals: &mut Signals,
+) -> Result<i64, Fail> {
+    let begun = OnceLock::new();
+    let done = signals.cut(work(global, store, args, &begun)).await;
+    if let (Err(Fail { code: Code::Interrupted, .. }), Some(&id)) = (&done, begun.get()) {
+        // Best effort: a row that nobody gives signs of life for counts as abandoned in a minute.
+        let _ = tokio::time::timeout(FAREWELL, store.fail(id, "interrupted")).await;
+    }
+    done
+}
+
+/// Leaves the id of the run in `begun` as soon as it has one.
+async fn work(
+    global: &Global,
+    store: &Store,
+    args: Run,
+    begun: &OnceLock<i64>,
+) -> Result<i64, Fail> {
     let prepared = Prepared::new(&args.strategy, &args.choice)?;
     args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
     let ask = ask(store, &args.choice, &prepared.definition).await?;
@@ -50,6 +76,7 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64
             id
         }
         Begun::New(id) => {
+            let _ = begun.set(id);
             simulate(store, id, prepared, loaded).await?;
             id
         }
@@ -139,24 +166,33 @@ pub(crate) fn ask_of(
     definition: &Definition,
     symbol: String,
 ) -> Result<LoadAsk, Fail> {
-    if args.warmup > MAX_WARMUP {
-        let given = args.warmup;
-        let message = format!("{given} bars of warm-up are more than the limit of {MAX_WARMUP}");
-        return Err(Fail::usage(message).hint("give a smaller --warmup"));
-    }
+    warmup(args.warmup)?;
     let hour = || Timeframe::from_us(3_600_000_000);
     let wished = args.timeframe.or(definition.timeframes.first().copied()).or_else(hour);
     let none = || Fail::usage("no timeframe").hint("give --timeframe 1h");
     let timeframe = wished.ok_or_else(none)?;
-    let (from_us, to_us) = args.range.ends();
-    if let (Some(from), Some(to)) = (from_us, to_us)
-        && from >= to
-    {
+    let (from_us, to_us) = ends(&args.range)?;
+    let columns = definition.columns();
+    Ok(LoadAsk { symbol, timeframe, from_us, to_us, warmup_bars: args.warmup, columns })
+}
+
+/// Refuses more bars of warm-up than there may be.
+pub(crate) fn warmup(bars: usize) -> Result<(), Fail> {
+    if bars <= MAX_WARMUP {
+        return Ok(());
+    }
+    let message = format!("{bars} bars of warm-up are more than the limit of {MAX_WARMUP}");
+    Err(Fail::usage(message).hint("give a smaller --warmup"))
+}
+
+/// The ends of a range, microseconds UTC, found to be in order.
+pub(crate) fn ends(range: &args::Range) -> Result<(Option<i64>, Option<i64>), Fail> {
+    let (from_us, to_us) = range.ends();
+    if from_us.zip(to_us).is_some_and(|(from, to)| from >= to) {
         let hint = "--from is included, --to is not";
         return Err(Fail::usage("the range ends before it begins").hint(hint));
     }
-    let columns = definition.columns();
-    Ok(LoadAsk { symbol, timeframe, from_us, to_us, warmup_bars: args.warmup, columns })
+    Ok((from_us, to_us))
 }
 
 /// The strategy's first symbol when it is held, else the only one that is.
@@ -248,7 +284,8 @@ async fn simulate(store: &Store, id: i64, prepared: Prepared, loaded: Loaded) ->
     let outcome = loop {
         tokio::select! {
             done = &mut work => break done?,
-            _ = beat.tick() => store.heartbeat(id).await?,
+            // A beat that fails is followed by another; what the run is worth does not hang on one.
+            _ = beat.tick() => drop(store.heartbeat(id).await),
         }
     };
     match outcome {
@@ -256,7 +293,7 @@ async fn simulate(store: &Store, id: i64, prepared: Prepared, loaded: Loaded) ->
             let mut metrics = report::metrics_json(&run, &prepared.rules, &loaded);
             // Under its name another file may be saved tomorrow; this is the one that the numbers are of.
             metrics["strategy"] = prepared.definition.json().clone();
-            Ok(store.finish(id, &run, &metrics).await?)
+            patiently(store, &AtomicBool::new(false), || store.finish(id, &run, &metrics)).await
         }
         Err(failure) => {
             store.fail(id, &failure.to_string()).await?;

@@ -19,41 +19,53 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use store::Store;
 use store::sweeps::{Owner, SweepRow};
-use store::{Loaded, Store};
 use tokio::sync::Notify;
 
 use crate::args::Global;
-use crate::args::sweep::{Command, Judge as JudgeArgs, Sweep, Work};
-use crate::fail::{Code, Fail};
+use crate::args::sweep::{Command, Judge as JudgeArgs, Start, Sweep, Work};
+use crate::fail::{Fail, Signals};
 use crate::talk;
 
+use begin::Begun;
 use judge::Judge;
 use plan::Plan;
 use progress::Progress;
 use shard::Shard;
 use work::{Ended, Worker};
 
-pub(crate) async fn sweep(global: &Global, store: &Store, args: Sweep) -> Result<(), Fail> {
+pub(crate) async fn sweep(
+    global: &Global,
+    store: &Store,
+    args: Sweep,
+    signals: &mut Signals,
+) -> Result<(), Fail> {
     let Some(command) = args.command else {
-        return begin::begin(global, store, &args.start).await;
+        let Start { work, top, .. } = &args.start;
+        return match signals.cut(begin::begin(global, store, &args.start)).await? {
+            Some(begun) => go(global, store, begun, work, *top, signals).await,
+            None => Ok(()),
+        };
     };
     match command {
-        Command::List { limit } => kept::list(global, store, limit).await,
         Command::Resume { id, work, top } => {
-            let sweep = row(store, id).await?;
-            let plan = Plan::of(&sweep.definition)?;
-            store.reopen_sweep(id).await?;
-            go(global, store, id, plan, BTreeMap::new(), &work, top).await
+            let begun = signals.cut(resumed(store, id)).await?;
+            go(global, store, begun, &work, top, signals).await
         }
-        Command::Status { id } => kept::status(global, &row(store, id).await?),
-        Command::Show { id } => kept::show(global, &row(store, id).await?),
-        Command::Top(args) => table::top(global, store, &args).await,
-        Command::Heatmap(args) => heatmap::heatmap(global, store, &args).await,
-        Command::Export { id, output } => table::export(store, id, output.as_deref()).await,
-        Command::Cancel { id } => kept::cancel(global, store, id).await,
-        Command::Delete { ids } => kept::delete(global, store, &ids).await,
-        Command::Prune { id, best, judge } => kept::prune(global, store, id, best, &judge).await,
+        Command::List { limit } => signals.cut(kept::list(global, store, limit)).await,
+        Command::Status { id } => signals.cut(kept::status(global, store, id)).await,
+        Command::Show { id } => signals.cut(kept::show(global, store, id)).await,
+        Command::Top(args) => signals.cut(table::top(global, store, &args)).await,
+        Command::Heatmap(args) => signals.cut(heatmap::heatmap(global, store, &args)).await,
+        Command::Export { id, output } => {
+            signals.cut(table::export(global, store, id, output.as_deref())).await
+        }
+        Command::Cancel { id } => signals.cut(kept::cancel(global, store, id)).await,
+        Command::Delete { ids } => signals.cut(kept::delete(global, store, &ids)).await,
+        Command::Prune { id, best, judge } => {
+            signals.cut(kept::prune(global, store, id, best, &judge)).await
+        }
     }
 }
 
@@ -63,6 +75,13 @@ async fn row(store: &Store, id: i64) -> Result<SweepRow, Fail> {
         Fail::data(format!("`{}` keeps no sweep {id}", store.place()))
             .hint("`backtest sweep list` shows the ids")
     })
+}
+
+/// A sweep that was begun before, and runs again.
+async fn resumed(store: &Store, id: i64) -> Result<Begun, Fail> {
+    let plan = Plan::of(&row(store, id).await?.definition)?;
+    store.reopen_sweep(id).await?;
+    Ok(Begun { id, plan, held: BTreeMap::new() })
 }
 
 /// What was asked to judge by, else what the sweep was begun with.
@@ -75,13 +94,12 @@ fn judge(plan: &Plan, args: &JudgeArgs) -> Result<Judge, Fail> {
 async fn go(
     global: &Global,
     store: &Store,
-    id: i64,
-    plan: Plan,
-    held: BTreeMap<usize, Arc<Loaded>>,
+    Begun { id, plan, held }: Begun,
     work: &Work,
     top: usize,
+    signals: &mut Signals,
 ) -> Result<(), Fail> {
-    let sweep = row(store, id).await?;
+    let sweep = signals.cut(row(store, id)).await?;
     let judge = Judge::new(&plan.kept.objective, plan.kept.keep.as_deref())?;
     let shard = match &work.shard {
         Some(text) => Shard::parse(text, &|name| std::env::var(name).ok())?,
@@ -105,24 +123,41 @@ async fn go(
         saved: Notify::new(),
         stop: AtomicBool::new(false),
         drop_now: AtomicBool::new(false),
+        dropped: Notify::new(),
     });
-    let place = store.place();
-    let resume = format!("backtest sweep resume {id}");
+    let beats = tokio::spawn(Worker::beats(Arc::clone(&worker)));
+    let done = tokio::select! {
+        done = to_the_end(global, &worker, top) => done,
+        never = worker.listen(signals) => match never {},
+    };
+    beats.abort();
+    // Best effort: an owner that is silent or dead loses its blocks anyway.
+    let _ = store.release_blocks(id, &worker.owner).await;
+    done
+}
+
+/// Every block of the share, then the trades of the best.
+async fn to_the_end(global: &Global, worker: &Arc<Worker>, top: usize) -> Result<(), Fail> {
+    let resume = worker.resume();
     let ended = worker.work().await.map_err(|fail| match fail.hint {
         Some(_) => fail,
         None => fail.hint(format!("what is saved stays; go on with: {resume}")),
     })?;
     if ended == Ended::Stopped {
+        let (store, id) = (&worker.store, worker.sweep.id);
         let now = row(store, id).await?;
-        let told = format!(
-            "stopped; {} of {} variants are saved as sweep {id} in `{place}`",
+        return Err(worker.stopped(format!(
+            "{} of {} variants are saved as sweep {id} in `{}`",
             crate::table::count(now.n_completed + now.n_failed),
-            crate::table::count(now.n_variants)
-        );
-        let hint = format!("go on with: {resume}");
-        return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("{told}")).hint(hint));
+            crate::table::count(now.n_variants),
+            store.place()
+        )));
     }
-    finish(global, &worker, top).await
+    tokio::select! {
+        biased;
+        done = finish(global, worker, top) => done,
+        () = worker.dropped.notified() => Err(trades::stopped(worker)),
+    }
 }
 
 /// After the last block of this worker: the best variants' trades, the state, the table.
@@ -133,8 +168,14 @@ async fn finish(global: &Global, worker: &Arc<Worker>, top: usize) -> Result<(),
     if open > 0 {
         let blocks = crate::table::counted(open, "block");
         talk::say(format!("this share is done; still open, of others: {blocks}"));
+        if global.json {
+            let left = worker.patiently(|| store.n_variants_left(id)).await?;
+            talk::json(&kept::document(&row(store, id).await?, left));
+        }
         return Ok(());
     }
+    // From here on no block is anybody's, and this is what tells that somebody works on it.
+    worker.beat().await;
     trades::keep(worker).await?;
     worker.patiently(|| store.complete_sweep(id)).await?;
     if global.verbose > 0 {

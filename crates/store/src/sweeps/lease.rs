@@ -90,10 +90,14 @@ macro_rules! claim {
 /// SQLite has one writer at a time.
 const CLAIM_SQLITE: &str = claim!("");
 const CLAIM_POSTGRES: &str = claim!(" FOR UPDATE OF b SKIP LOCKED");
-const BEAT: &str = "UPDATE sweep_blocks SET heartbeat_at = $3 \
-                    WHERE sweep_id = $1 AND owner = $2 AND completed_at IS NULL";
-const RELEASE: &str = "UPDATE sweep_blocks SET owner = NULL, heartbeat_at = NULL \
-                       WHERE sweep_id = $1 AND owner = $2 AND completed_at IS NULL";
+/// Once every block is saved, trades are: then nobody has a block, and the first one tells that somebody lives.
+const BEAT: &str = "UPDATE sweep_blocks SET heartbeat_at = $3 WHERE sweep_id = $1 \
+                    AND (owner = $2 AND completed_at IS NULL OR block = 0 AND NOT EXISTS \
+                    (SELECT 1 FROM sweep_blocks b WHERE b.sweep_id = $1 AND b.completed_at IS NULL))";
+const RELEASE: &str = "UPDATE sweep_blocks SET heartbeat_at = NULL, \
+                       owner = CASE WHEN completed_at IS NOT NULL THEN owner END \
+                       WHERE sweep_id = $1 AND (owner = $2 AND completed_at IS NULL \
+                       OR heartbeat_at > completed_at)";
 const OWNERS: &str = "SELECT DISTINCT owner FROM sweep_blocks \
                       WHERE sweep_id = $1 AND completed_at IS NULL AND owner IS NOT NULL";
 const OPEN: &str = "SELECT count(*) AS n FROM sweep_blocks b JOIN sweeps s ON s.id = b.sweep_id \
@@ -137,7 +141,7 @@ impl Store {
         Ok(Some(claim))
     }
 
-    /// Says that `owner` still works on its blocks; to be called about every 10 s.
+    /// Says that `owner` still works on its blocks, or on the trades once all are saved; to be called about every 10 s.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -148,7 +152,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Gives back the blocks that `owner` has not saved.
+    /// Gives back the blocks that `owner` has not saved, and takes back its sign of life.
     ///
     /// # Errors
     /// [`Error::Database`].

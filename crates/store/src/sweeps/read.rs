@@ -73,7 +73,8 @@ macro_rules! sweep_sql {
              LEFT JOIN (SELECT sweep_id, coalesce(sum(n_completed), 0) AS n_completed, \
              coalesce(sum(n_failed), 0) AS n_failed, count(*) AS blocks, \
              count(completed_at) AS done, \
-             max(CASE WHEN completed_at IS NULL THEN heartbeat_at END) AS alive_at \
+             max(CASE WHEN completed_at IS NULL OR heartbeat_at > completed_at \
+             THEN heartbeat_at END) AS alive_at \
              FROM sweep_blocks GROUP BY sweep_id) b ON b.sweep_id = s.id ",
             $tail
         )
@@ -81,15 +82,26 @@ macro_rules! sweep_sql {
 }
 const SWEEP: &str = sweep_sql!("WHERE s.id = $1");
 const SWEEPS: &str = sweep_sql!("WHERE $1 IS NULL OR u.username = $1 ORDER BY s.id DESC LIMIT $2");
-const VARIANTS: &str = "SELECT b.id, b.variant_idx, b.symbols, b.timeframes, b.parameters, b.status, \
-     b.error, r.backtest_id AS has_results, r.total_return, r.annual_return, r.volatility, \
-     r.sharpe_ratio, r.sortino_ratio, r.max_drawdown, r.max_drawdown_duration, r.calmar_ratio, \
-     r.win_rate, r.profit_factor, r.total_trades, r.winning_trades, r.losing_trades, \
-     r.avg_trade_return, r.avg_win, r.avg_loss, r.largest_win, r.largest_loss, \
-     r.avg_trade_duration, r.final_capital, NULL AS metrics, CASE WHEN EXISTS \
-     (SELECT 1 FROM backtest_equity e WHERE e.backtest_id = b.id) THEN 1 ELSE 0 END AS has_trades \
-     FROM backtests b LEFT JOIN backtest_results r ON r.backtest_id = b.id \
-     WHERE b.sweep_id = $1 AND b.variant_idx >= $2 ORDER BY b.variant_idx LIMIT $3";
+macro_rules! variants_sql {
+    ($metrics:literal, $tail:literal) => {
+        concat!(
+            "SELECT b.id, b.variant_idx, b.symbols, b.timeframes, b.parameters, b.status, b.error, \
+             r.backtest_id AS has_results, r.total_return, r.annual_return, r.volatility, \
+             r.sharpe_ratio, r.sortino_ratio, r.max_drawdown, r.max_drawdown_duration, \
+             r.calmar_ratio, r.win_rate, r.profit_factor, r.total_trades, r.winning_trades, \
+             r.losing_trades, r.avg_trade_return, r.avg_win, r.avg_loss, r.largest_win, \
+             r.largest_loss, r.avg_trade_duration, r.final_capital, ",
+            $metrics,
+            " AS metrics, CASE WHEN EXISTS \
+             (SELECT 1 FROM backtest_equity e WHERE e.backtest_id = b.id) THEN 1 ELSE 0 END \
+             AS has_trades FROM backtests b LEFT JOIN backtest_results r ON r.backtest_id = b.id \
+             WHERE b.sweep_id = $1 AND ",
+            $tail
+        )
+    };
+}
+const VARIANTS: &str = variants_sql!("NULL", "b.variant_idx >= $2 ORDER BY b.variant_idx LIMIT $3");
+const VARIANT: &str = variants_sql!("r.metrics", "b.variant_idx = $2");
 
 impl Store {
     /// Bytes that the embedded file may still grow by; `None` of a server, which does not tell.
@@ -137,7 +149,8 @@ impl Store {
         ascending(&mut tx, VARIANTS, sweep, (from_idx, most), variant).await
     }
 
-    /// A few variants by their index, in the order given; those that are not there are left out.
+    /// A few variants by their index with all that is known of them, in the order given; those that are not there are left
+    /// out.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -145,8 +158,8 @@ impl Store {
         let mut tx = self.begin_tx(Mode::Read, "reading variants").await?;
         let mut found = Vec::with_capacity(indices.len());
         for &idx in indices {
-            let next = ascending(&mut tx, VARIANTS, sweep, (idx, 1), variant).await?;
-            found.extend(next.into_iter().filter(|row| row.idx == idx));
+            let row = tx.row(VARIANT, &[Arg::int(sweep), Arg::int(whole(idx))]).await?;
+            found.extend(row.map(|row| variant(&row)).transpose()?);
         }
         Ok(found)
     }
@@ -169,24 +182,28 @@ impl Store {
         ascending(&mut tx, scores_sql(metrics), sweep, (from_idx, most), read).await
     }
 
-    /// [`Store::scores`] of a few variants, by index; those that are not there are left out.
+    /// Variants that are there: saved, and not pruned.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn scores_of(
-        &self,
-        sweep: i64,
-        metrics: &[&'static str],
-        indices: &[u64],
-    ) -> Result<Vec<Score>, Error> {
-        let mut tx = self.begin_tx(Mode::Read, "reading metrics of variants").await?;
-        let mut found = Vec::with_capacity(indices.len());
-        for &idx in indices {
-            let read = |row: &Row| score(row, metrics);
-            let next = ascending(&mut tx, scores_sql(metrics), sweep, (idx, 1), read).await?;
-            found.extend(next.into_iter().filter(|score| score.idx == idx));
-        }
-        Ok(found)
+    pub async fn n_variants_left(&self, sweep: i64) -> Result<u64, Error> {
+        const SQL: &str = "SELECT count(*) AS n FROM backtests WHERE sweep_id = $1";
+        let mut tx = self.begin_tx(Mode::Read, "counting variants").await?;
+        let row = tx.row(SQL, &[Arg::int(sweep)]).await?;
+        row.map_or(Ok(0), |row| row.int("n").map(unsigned))
+    }
+
+    /// The error that most failed variants have, and how many; `None` when none failed.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn commonest_error(&self, sweep: i64) -> Result<Option<(String, u64)>, Error> {
+        const SQL: &str = "SELECT error, count(*) AS n FROM backtests \
+             WHERE sweep_id = $1 AND status = 'FAILED' AND error IS NOT NULL \
+             GROUP BY error ORDER BY n DESC, error LIMIT 1";
+        let mut tx = self.begin_tx(Mode::Read, "reading errors of variants").await?;
+        let row = tx.row(SQL, &[Arg::int(sweep)]).await?;
+        row.map(|row| Ok((row.text("error")?, unsigned(row.int("n")?)))).transpose()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rust_decimal::Decimal;
 use sim::grid::{RULES, Space};
@@ -16,7 +16,7 @@ use strategies::{Definition, RISKS};
 use super::judge::{DEFAULT, Judge};
 use super::plan::{Kept, KeptAxis, KeptSearch, Plan, Series, grid_fail};
 use super::shard::Shard;
-use super::{estimate, go, work};
+use super::{estimate, row, work};
 use crate::args::Global;
 use crate::args::sweep::{IfExists, Search, Start};
 use crate::command::lookahead;
@@ -37,7 +37,19 @@ const BLOCKS_A_SHARD: u64 = 4;
 /// Bars read while a sweep was begun, by series.
 pub(super) type Held = BTreeMap<usize, Arc<Loaded>>;
 
-pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Result<(), Fail> {
+/// A sweep that is written down, with what was read of its bars.
+pub(super) struct Begun {
+    pub(super) id: i64,
+    pub(super) plan: Plan,
+    pub(super) held: Held,
+}
+
+/// `None` when it was only to be told what would be.
+pub(super) async fn begin(
+    global: &Global,
+    store: &Store,
+    args: &Start,
+) -> Result<Option<Begun>, Fail> {
     let begun = Instant::now();
     let file = run::definition(args.strategy.as_deref().unwrap_or_default())?;
     let strategy = run::strategy_row(&file);
@@ -65,7 +77,7 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
         verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
         kept.data.push(verdict::json(&loaded.verdict));
-        held.retain(|_, l| l.bars.len() + loaded.bars.len() < 8_000_000);
+        held.retain(|_, l| l.bars.len() + loaded.bars.len() < work::MAX_HELD_BARS);
         held.insert(nth, Arc::new(loaded));
     }
     let load = begun.elapsed();
@@ -73,12 +85,12 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     kept.block = block_size(args, &kept, &space, way, shard)?;
     let plan = Plan { kept, definition, space };
     if args.dry_run {
-        return estimate::dry_run(global, &plan);
+        return estimate::dry_run(global, &plan).map(|()| None);
     }
     let estimated = estimate::estimate(store, &plan);
     if args.estimate {
         let time = estimate::time(store, &plan, &held, load, args.work.threads)?;
-        return estimate::print(global, store, &plan, &estimated, time);
+        return estimate::print(global, store, &plan, &estimated, time).map(|()| None);
     }
     estimate::check(store, &estimated)?;
     if let Path::Reference(why) = way {
@@ -87,7 +99,11 @@ pub(super) async fn begin(global: &Global, store: &Store, args: &Start) -> Resul
     if args.trust.verify_lookahead {
         verify_lookahead(&plan, &held).await?;
     }
-    write_down(global, store, args, strategy, plan, held, load).await
+    if global.verbose > 0 {
+        talk::say(format!("plan and load took {:.3} s", load.as_secs_f64()));
+    }
+    let id = write_down(store, args, strategy, &plan).await?;
+    Ok(Some(Begun { id, plan, held }))
 }
 
 /// Checks the strategy at its defaults on the first series that is held.
@@ -103,15 +119,13 @@ async fn verify_lookahead(plan: &Plan, held: &Held) -> Result<(), Fail> {
     lookahead::verify(&prepared, &loaded.bars, &what).await
 }
 
+/// Its id, or that of the same sweep begun before.
 async fn write_down(
-    global: &Global,
     store: &Store,
     args: &Start,
     strategy: StrategyRow,
-    plan: Plan,
-    held: Held,
-    load: Duration,
-) -> Result<(), Fail> {
+    plan: &Plan,
+) -> Result<i64, Fail> {
     let identity = plan.kept.identity(&plan.definition);
     let blocks: Vec<NewBlock> = plan
         .space
@@ -141,20 +155,16 @@ async fn write_down(
         blocks: &blocks,
     };
     let begun = store.begin_sweep(&new, if_exists).await?;
-    if begun.existed {
-        talk::say(format!("this very sweep was begun before, as {}: going on with it", begun.id));
-    } else {
+    let id = begun.id;
+    if !begun.existed {
         let variants = counted(plan.space.n_variants(), "variant");
-        talk::say(format!(
-            "sweep {}: {variants} in {}",
-            begun.id,
-            counted(blocks.len() as u64, "block")
-        ));
+        talk::say(format!("sweep {id}: {variants} in {}", counted(blocks.len() as u64, "block")));
+    } else if row(store, id).await?.status == "COMPLETED" {
+        talk::say(format!("this very sweep was done before, as {id}"));
+    } else {
+        talk::say(format!("this very sweep was begun before, as {id}: going on with it"));
     }
-    if global.verbose > 0 {
-        talk::say(format!("plan and load took {:.3} s", load.as_secs_f64()));
-    }
-    go(global, store, begun.id, plan, held, &args.work, args.top).await
+    Ok(id)
 }
 
 /// The strategy as it is swept, and its dimensions: parameters with the risk rules among them by name, then costs.
@@ -203,10 +213,7 @@ fn unknown(definition: &Definition, name: &str) -> Fail {
 
 fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Kept, Fail> {
     let rules = args.rules.checked()?;
-    if args.warmup > run::MAX_WARMUP {
-        let message = format!("{} bars of warm-up are more than {}", args.warmup, run::MAX_WARMUP);
-        return Err(Fail::usage(message).hint("give a smaller --warmup"));
-    }
+    run::warmup(args.warmup)?;
     let is_axis = |name: &str| axes.iter().any(|axis| axis.name == name);
     let fixed = definition.parameters.iter().filter(|p| !is_axis(&p.name));
     let require = definition.require().map(|rule| rule.source().to_owned());
@@ -217,6 +224,10 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
         Search::Sobol => "sobol",
     };
     let sampled = args.search != Search::Grid;
+    if args.trials.is_some() && !sampled {
+        return Err(Fail::usage("--trials is for a search that tries some points, not all")
+            .hint("give --search random or --search sobol, or leave --trials out"));
+    }
     Ok(Kept {
         strategy: definition.json().clone(),
         params: fixed.map(|p| (p.name.clone(), p.default)).collect(),
@@ -241,13 +252,7 @@ fn kept(args: &Start, definition: &Definition, axes: Vec<KeptAxis>) -> Result<Ke
 
 /// What to load, a series for each symbol and timeframe.
 async fn asks(store: &Store, args: &Start, definition: &Definition) -> Result<Vec<LoadAsk>, Fail> {
-    let (from_us, to_us) = args.range.ends();
-    if let (Some(from), Some(to)) = (from_us, to_us)
-        && from >= to
-    {
-        let hint = "--from is included, --to is not";
-        return Err(Fail::usage("the range ends before it begins").hint(hint));
-    }
+    let (from_us, to_us) = run::ends(&args.range)?;
     let symbols = match args.symbols.is_empty() {
         true => vec![run::symbol(store, definition).await?],
         false => args.symbols.clone(),

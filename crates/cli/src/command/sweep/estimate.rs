@@ -8,7 +8,7 @@ use store::{Edition, Store};
 
 use super::begin::{self, Held};
 use super::plan::Plan;
-use super::work::told;
+use super::work::{MAX_HELD_BARS, told};
 use crate::args::Global;
 use crate::fail::{Code, Fail};
 use crate::table::{count, counted};
@@ -46,7 +46,7 @@ pub(super) fn estimate(store: &Store, plan: &Plan) -> Estimate {
         disk: variants * bytes + kept_trades(plan, most),
         // Columns of the bars held, the kernel's columns and bits, and what is in flight.
         memory: BASE_MEMORY
-            + all.min(8_000_000) * 48
+            + all.min(MAX_HELD_BARS as u64) * 48
             + most * 40
             + (192 << 20).min(most * 8 * 64)
             + FLIGHT_BLOCKS * plan.kept.block as u64 * FLIGHT_BYTES,

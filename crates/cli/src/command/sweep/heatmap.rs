@@ -45,7 +45,7 @@ pub(super) async fn heatmap(global: &Global, store: &Store, args: &Heatmap) -> R
         return Ok(());
     }
     if cells.is_empty() {
-        talk::say(format!("no variant has a defined `{}`", judge.source()));
+        talk::say(judge.no_value());
         return Ok(());
     }
     talk::data(&draw(x, y, &cells, judge.source()));
@@ -109,8 +109,15 @@ fn draw(
         lines.push(format!("{:>width$} │{shades}", ys[0].to_string()));
     }
     lines.push(format!("{:>width$} └{}", "", "──".repeat(columns.len())));
-    let (first, last) = (columns[0][0], columns[columns.len() - 1][0]);
+    let (first, last) = (columns[0][0], columns[columns.len() - 1].last().copied());
+    let last = last.unwrap_or(first);
     lines.push(format!("{:>width$}   {first} … {last}", x.name));
+    let (across, down) = (columns[0].len(), rows[0].len());
+    if across * down > 1 {
+        let (x, y) = (&x.name, &y.name);
+        let of = format!("{across} of {x} by {down} of {y}");
+        lines.push(format!("each place is the best of {of}; a row is named by its first {y}"));
+    }
     lines.push(format!("0 is {low:.4}, 9 is {high:.4}; · has no variant or no defined value"));
     lines.join("\n")
 }
@@ -156,6 +163,12 @@ mod tests {
         assert_eq!(lines[1], "   1 │ 0█9");
         assert_eq!(lines[2], "   2 │ ·▒5");
         assert!(lines[5].starts_with("0 is 0.0000, 9 is 1.0000"));
-        assert_eq!(groups(&axis("a", 100).values, 40).len(), 34);
+        // Of 100 values 34 groups of 3: the last one is 100 alone.
+        let text = draw(&axis("fast", 100), &axis("slow", 2), &cells, "sharpe_ratio");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[4].trim(), "fast   1 … 100");
+        let grouped =
+            "each place is the best of 3 of fast by 1 of slow; a row is named by its first slow";
+        assert_eq!(lines[5], grouped);
     }
 }

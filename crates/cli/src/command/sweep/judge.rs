@@ -11,8 +11,8 @@ use sim::metrics::Metrics;
 use store::sweeps::{Score, VariantRow};
 use store::{Error, Store};
 
-use super::work::patiently;
-use crate::command::metric::OverMetrics;
+use crate::again::patiently;
+use crate::command::metric::{OverMetrics, in_full};
 use crate::fail::Fail;
 
 /// What a sweep's best is when nothing is said.
@@ -79,6 +79,19 @@ impl Judge {
             "final_capital" => m.final_capital.to_f64(),
             _ => None,
         })
+    }
+
+    /// What the objective is worth at a variant that is kept, whether it may be best or not.
+    pub(crate) fn objective(&self, row: &VariantRow) -> Option<f64> {
+        let results = row.results.as_ref()?;
+        self.objective.value(&|name| in_full(results, name))
+    }
+
+    /// That no variant has a value, in words.
+    pub(crate) fn no_value(&self) -> String {
+        let keep = self.keep.as_ref();
+        let keep = keep.map_or_else(String::new, |keep| format!(" and meets `{}`", keep.source()));
+        format!("no variant has a defined `{}`{keep}", self.source())
     }
 
     /// The metrics that it reads.
@@ -161,7 +174,7 @@ pub(crate) async fn best(
         }
         best.push(judged);
         // Sorted only when twice as many as wanted have come, so that a variant costs next to nothing.
-        if best.len() > 2 * most + 1_000 {
+        if best.len() > most.saturating_mul(2).saturating_add(1_000) {
             best.sort_by(order);
             best.truncate(most);
         }

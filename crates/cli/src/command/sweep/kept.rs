@@ -18,11 +18,14 @@ use crate::{talk, verdict, when};
 pub(super) async fn list(global: &Global, store: &Store, limit: u32) -> Result<(), Fail> {
     let rows = store.sweeps(None, limit).await?;
     if global.json {
-        talk::json(&Value::Array(rows.iter().map(document).collect()));
+        talk::json(&Value::Array(rows.iter().map(described).collect()));
         return Ok(());
     }
     if rows.is_empty() {
-        talk::say(format!("`{}` keeps no sweep; begin one with `backtest sweep`", store.place()));
+        if limit > 0 {
+            let place = store.place();
+            talk::say(format!("`{place}` keeps no sweep; begin one with `backtest sweep`"));
+        }
         return Ok(());
     }
     let line = |s: &SweepRow| {
@@ -42,7 +45,7 @@ pub(super) async fn list(global: &Global, store: &Store, limit: u32) -> Result<(
     Ok(())
 }
 
-fn document(s: &SweepRow) -> Value {
+fn described(s: &SweepRow) -> Value {
     json!({
         "id": s.id,
         "name": s.name,
@@ -60,34 +63,69 @@ fn document(s: &SweepRow) -> Value {
     })
 }
 
-pub(super) fn status(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
+/// A sweep with how many of its variants are there yet.
+pub(super) fn document(sweep: &SweepRow, left: u64) -> Value {
+    let mut all = described(sweep);
+    all["left"] = left.into();
+    all
+}
+
+/// What of the variants that were saved is no more; nothing where all are there.
+fn pruned(sweep: &SweepRow, left: u64) -> String {
+    match (sweep.n_completed + sweep.n_failed).saturating_sub(left) {
+        0 => String::new(),
+        n => format!(", {} deleted by `sweep prune`", count(n)),
+    }
+}
+
+pub(super) async fn status(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
+    let sweep = row(store, id).await?;
+    let left = judge::read(store, || store.n_variants_left(id)).await?;
     if global.json {
-        talk::json(&document(sweep));
+        talk::json(&document(&sweep, left));
         return Ok(());
     }
+    say_status(store, &sweep, left).await
+}
+
+async fn say_status(store: &Store, sweep: &SweepRow, left: u64) -> Result<(), Fail> {
     let saved = sweep.n_completed + sweep.n_failed;
     let share =
         if sweep.n_variants == 0 { 0.0 } else { 100.0 * saved as f64 / sweep.n_variants as f64 };
     talk::data(&format!(
-        "sweep {} is {}: {} of {} variants saved ({share:.1} %), {} of them failed; {} of {}",
+        "sweep {} is {}: {} of {} variants saved ({share:.1} %), {} of them failed{}; {} of {}",
         sweep.id,
         sweep.status.to_lowercase(),
         count(saved),
         count(sweep.n_variants),
         count(sweep.n_failed),
+        pruned(sweep, left),
         sweep.n_blocks_done,
         counted(sweep.n_blocks, "block"),
     ));
+    if let Some((error, n)) = why_failed(store, sweep).await? {
+        talk::data(&format!("  {} failed by: {error}", count(n)));
+    }
     if sweep.status == "STOPPED" || sweep.status == "CANCELLED" {
         talk::say(format!("go on with: backtest sweep resume {}", sweep.id));
     }
     Ok(())
 }
 
-pub(super) fn show(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
-    let mut all = document(sweep);
-    all["definition"] = sweep.definition.clone();
+/// What most of the failed variants failed by, and how many.
+async fn why_failed(store: &Store, sweep: &SweepRow) -> Result<Option<(String, u64)>, Fail> {
+    if sweep.n_failed == 0 {
+        return Ok(None);
+    }
+    judge::read(store, || store.commonest_error(sweep.id)).await
+}
+
+pub(super) async fn show(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
+    let sweep = &row(store, id).await?;
+    let left = judge::read(store, || store.n_variants_left(id)).await?;
     if global.json {
+        let mut all = document(sweep, left);
+        all["definition"] = sweep.definition.clone();
         talk::json(&all);
         return Ok(());
     }
@@ -118,7 +156,7 @@ pub(super) fn show(global: &Global, sweep: &SweepRow) -> Result<(), Fail> {
     let keep = kept.keep.map_or_else(String::new, |keep| format!(", if {keep}"));
     let (search, trades) = (&kept.search.kind, &kept.trades);
     talk::data(&format!("  {search} search; objective {}{keep}; trades {trades}", kept.objective));
-    status(global, sweep)
+    say_status(store, sweep, left).await
 }
 
 /// After the last block: what is best, and where to look.
@@ -130,16 +168,27 @@ pub(super) async fn summary(
 ) -> Result<(), Fail> {
     let id = worker.sweep.id;
     let now = row(store, id).await?;
+    let left = judge::read(store, || store.n_variants_left(id)).await?;
+    let why = why_failed(store, &now).await?;
+    if let (0, Some((error, n))) = (now.n_completed, &why) {
+        let message = format!("every variant of sweep {id} failed, {} by: {error}", count(*n));
+        let hint = format!("each with its reason: backtest sweep export {id}");
+        return Err(Fail::data(message).hint(hint));
+    }
     variants::show(global, store, &now, &worker.plan, &worker.judge, top, |_| true).await?;
     let failed = match now.n_failed {
         0 => String::new(),
         n => format!(", {} failed", count(n)),
     };
     talk::say(format!(
-        "{}{failed}, kept as sweep {id} in `{}`; more: backtest sweep top {id}",
+        "{}{failed}{}, kept as sweep {id} in `{}`; more: backtest sweep top {id}",
         counted(now.n_completed + now.n_failed, "variant"),
+        pruned(&now, left),
         store.place()
     ));
+    if let Some((error, n)) = why {
+        talk::say(format!("  {} failed by: {error}", count(n)));
+    }
     Ok(())
 }
 
@@ -190,7 +239,7 @@ pub(super) async fn prune(
     let judge = judge(&plan, args)?;
     let best = best(store, id, &judge, most, |_| true).await?;
     if best.is_empty() && most > 0 {
-        let message = format!("no variant has a defined `{}`; nothing was deleted", judge.source());
+        let message = format!("{}; nothing was deleted", judge.no_value());
         return Err(Fail::usage(message).hint("give another --objective or --keep"));
     }
     let keep: Vec<i64> = best.iter().map(|judged| judged.id).collect();

@@ -143,7 +143,7 @@ impl KeptAxis {
 
 impl Series {
     /// How these bars are loaded again.
-    pub(crate) fn ask(&self, definition: &Definition, warmup: usize) -> Result<LoadAsk, Fail> {
+    pub(crate) fn ask(&self, definition: &Definition) -> Result<LoadAsk, Fail> {
         let timeframe: Timeframe = self
             .timeframe
             .parse()
@@ -153,7 +153,8 @@ impl Series {
             timeframe,
             from_us: Some(self.start_us),
             to_us: Some(self.end_us),
-            warmup_bars: warmup,
+            // As many as there were, also where more have been imported since.
+            warmup_bars: self.n_warmup,
             columns: definition.columns(),
         })
     }

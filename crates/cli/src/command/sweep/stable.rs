@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use store::Store;
-use store::sweeps::{Score, VariantRow};
+use store::sweeps::VariantRow;
 
 use super::judge::{Judge, read};
 use super::plan::Plan;
@@ -15,11 +15,14 @@ use crate::fail::Fail;
 pub(super) struct Around {
     /// Neighbours whose objective is defined.
     pub(super) n: usize,
+    /// Neighbours that have no row: pruned, or not run yet.
+    pub(super) missing: usize,
+    /// Of all neighbours; `None` also where one is missing, for those that are left are the better ones.
     pub(super) mean: Option<f64>,
     pub(super) worst: Option<f64>,
 }
 
-/// Of each of `best`, what lies around it.
+/// Of each of `best`, what lies around it, be it kept by the judge or not.
 pub(super) async fn around(
     store: &Store,
     sweep: i64,
@@ -31,28 +34,32 @@ pub(super) async fn around(
     let wanted: BTreeSet<u64> = near.iter().flatten().copied().collect();
     // A few for each of the few that are shown, whatever the size of the sweep.
     let wanted: Vec<u64> = wanted.into_iter().collect();
-    let scores = read(store, || store.scores_of(sweep, judge.mentioned(), &wanted)).await?;
-    let value = |score: &Score| Some((score.idx, judge.of_score(score)?));
-    let values: BTreeMap<u64, f64> = scores.iter().filter_map(value).collect();
-    Ok(near.iter().map(|near| of(near.iter().filter_map(|idx| values.get(idx).copied()))).collect())
+    let rows = read(store, || store.variants_of(sweep, &wanted)).await?;
+    let values: BTreeMap<u64, Option<f64>> =
+        rows.iter().map(|row| (row.idx, judge.objective(row))).collect();
+    Ok(near.iter().map(|near| of(near, &values)).collect())
 }
 
 /// Variants one step away on one dimension, on the same series.
-pub(super) fn neighbours(plan: &Plan, idx: u64) -> Vec<u64> {
+fn neighbours(plan: &Plan, idx: u64) -> Vec<u64> {
     let (series, point) = plan.space.place(idx);
     let first = series as u64 * plan.space.grid().n_points();
-    plan.space.grid().neighbours(point).into_iter().map(|near| first + near).collect()
+    let near = plan.space.grid().neighbours(point).into_iter().map(|near| first + near);
+    near.filter(|&idx| plan.space.has(idx)).collect()
 }
 
-fn of(values: impl Iterator<Item = f64>) -> Around {
-    let values: Vec<f64> = values.collect();
+/// What lies around a variant whose neighbours are `near`, by what each that is there is worth.
+fn of(near: &[u64], worth: &BTreeMap<u64, Option<f64>>) -> Around {
+    let there: Vec<Option<f64>> = near.iter().filter_map(|idx| worth.get(idx).copied()).collect();
+    let missing = near.len() - there.len();
+    let values: Vec<f64> = there.into_iter().flatten().collect();
     let n = values.len();
-    if n == 0 {
-        return Around::default();
+    if n == 0 || missing > 0 {
+        return Around { n, missing, ..Around::default() };
     }
     let mean = values.iter().sum::<f64>() / n as f64;
-    let worst = values.iter().copied().fold(f64::INFINITY, f64::min);
-    Around { n, mean: Some(mean), worst: Some(worst) }
+    let worst = values.into_iter().fold(f64::INFINITY, f64::min);
+    Around { n, missing, mean: Some(mean), worst: Some(worst) }
 }
 
 #[cfg(test)]
@@ -60,9 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mean_and_worst_of_what_there_is() {
-        let around = of([1.0, 3.0, -1.0].into_iter());
+    fn mean_and_worst_of_all_that_there_are() {
+        let worth = [(1, Some(1.0)), (2, Some(3.0)), (3, None), (4, Some(-1.0))].into();
+        let around = of(&[1, 2, 3, 4], &worth);
         assert_eq!((around.n, around.mean, around.worst), (3, Some(1.0), Some(-1.0)));
-        assert_eq!(of(std::iter::empty()), Around::default());
+        assert_eq!(of(&[], &worth), Around::default());
+        let one_is_gone = Around { n: 1, missing: 1, mean: None, worst: None };
+        assert_eq!(of(&[1, 5], &worth), one_is_gone);
     }
 }

@@ -1,6 +1,7 @@
 //! `backtest sweep top` and `export`: variants as a table, as JSON and as a file.
 //! What is best is `judge`'s, how stable it is `stable`'s.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rust_decimal::Decimal;
@@ -10,7 +11,7 @@ use store::Store;
 use store::export::{TableColumn, TableFormat, TableWriter, Target, Values};
 use store::sweeps::{SweepRow, VariantRow};
 
-use super::judge::{Judge, best_rows, pages, parameter};
+use super::judge::{Judge, best_rows, pages, parameter, read};
 use super::plan::Plan;
 use super::stable::{self, Around};
 use super::{judge, row};
@@ -19,7 +20,7 @@ use crate::args::sweep::Top;
 use crate::command::kept::results_json;
 use crate::command::metric::{METRICS, float, metric, rule};
 use crate::fail::Fail;
-use crate::table::{count, number, signed, table};
+use crate::table::{count, counted, number, signed, table};
 use crate::talk;
 
 pub(super) async fn top(global: &Global, store: &Store, args: &Top) -> Result<(), Fail> {
@@ -29,6 +30,12 @@ pub(super) async fn top(global: &Global, store: &Store, args: &Top) -> Result<()
     let names: Vec<&str> = plan.kept.axes.iter().map(|a| a.name.as_str()).collect();
     let wheres: Vec<Expr> =
         args.wheres.iter().map(|source| rule(source, &names)).collect::<Result<_, _>>()?;
+    let symbols: BTreeSet<&str> = plan.kept.series.iter().map(|s| s.symbol.as_str()).collect();
+    if let Some(given) = args.symbol.as_deref().filter(|given| !symbols.contains(given)) {
+        let symbols: Vec<&str> = symbols.into_iter().collect();
+        return Err(Fail::usage(format!("the sweep has no symbol `{given}`"))
+            .hint(format!("there are {}", symbols.join(", "))));
+    }
     let fits = |idx: u64| {
         let (series, _) = plan.space.place(idx);
         args.symbol.as_ref().is_none_or(|symbol| *symbol == plan.kept.series[series].symbol)
@@ -47,10 +54,38 @@ pub(super) async fn show(
     most: usize,
     fits: impl Fn(u64) -> bool,
 ) -> Result<(), Fail> {
-    let best = best_rows(store, sweep.id, judge, most, fits).await?;
+    let best = best_rows(store, sweep.id, judge, most, &fits).await?;
     let around = stable::around(store, sweep.id, plan, judge, &best).await?;
-    print(global, plan, judge.source(), &best, &around);
+    if global.json {
+        let variants: Vec<Value> =
+            best.iter().zip(&around).map(|(best, around)| document(best, around)).collect();
+        talk::json(&json!({ "objective": judge.source(), "variants": variants }));
+    } else if !best.is_empty() {
+        print(plan, judge.source(), &best, &around);
+    } else if most > 0 {
+        talk::say(why_none(store, sweep, plan, judge, &fits).await?);
+    }
     Ok(())
+}
+
+/// Why there is no best of those that `fit`.
+async fn why_none(
+    store: &Store,
+    sweep: &SweepRow,
+    plan: &Plan,
+    judge: &Judge,
+    fits: impl Fn(u64) -> bool,
+) -> Result<String, Fail> {
+    if read(store, || store.n_variants_left(sweep.id)).await? == 0 {
+        return Ok(match sweep.n_completed + sweep.n_failed {
+            0 => "no variant is saved yet".to_owned(),
+            _ => "every variant was deleted by `sweep prune`".to_owned(),
+        });
+    }
+    if !plan.space.indices(0, u64::MAX).any(fits) {
+        return Ok(format!("none of {} meets --where", counted(sweep.n_variants, "variant")));
+    }
+    Ok(judge.no_value())
 }
 
 fn meets(rule: &Expr, plan: &Plan, idx: u64, names: &[&str]) -> bool {
@@ -59,23 +94,7 @@ fn meets(rule: &Expr, plan: &Plan, idx: u64, names: &[&str]) -> bool {
     bound.is_ok_and(|bound| bound.constant_rule() == Some(Some(true)))
 }
 
-fn print(
-    global: &Global,
-    plan: &Plan,
-    objective: &str,
-    best: &[(f64, VariantRow)],
-    around: &[Around],
-) {
-    if global.json {
-        let variants: Vec<Value> =
-            best.iter().zip(around).map(|(best, around)| document(best, around)).collect();
-        talk::json(&json!({ "objective": objective, "variants": variants }));
-        return;
-    }
-    if best.is_empty() {
-        talk::say(format!("no variant has a defined `{objective}`"));
-        return;
-    }
+fn print(plan: &Plan, objective: &str, best: &[(f64, VariantRow)], around: &[Around]) {
     let many = plan.kept.series.len() > 1;
     let mut header = vec!["id"];
     if many {
@@ -84,7 +103,7 @@ fn print(
     let swept: Vec<&str> = plan.kept.axes.iter().map(|a| a.name.as_str()).collect();
     header.extend(swept.iter());
     let left = if many { 3 } else { 1 };
-    header.extend([objective, "near mean", "near worst", "return", "drawdown", "trades"]);
+    header.extend([objective, "near", "worst", "return", "drawdown", "trades"]);
     let line = |((value, row), around): (&(f64, VariantRow), &Around)| {
         let mut cells = vec![row.id.to_string()];
         if many {
@@ -107,6 +126,9 @@ fn print(
     let rows = best.iter().zip(around).map(line).collect();
     let numbers: Vec<usize> = std::iter::once(0).chain(left..header.len()).collect();
     talk::data(&table(&header, &numbers, rows));
+    if around.iter().any(|around| around.missing > 0) {
+        talk::say("near and worst are - beside a variant that was pruned, or is not saved yet");
+    }
 }
 
 fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
@@ -117,17 +139,29 @@ fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
         "timeframe": row.timeframe,
         "parameters": row.parameters,
         "objective": value,
-        "neighbours": { "n": around.n, "mean": around.mean, "worst": around.worst },
+        "neighbours": {
+            "n": around.n,
+            "missing": around.missing,
+            "mean": around.mean,
+            "worst": around.worst,
+        },
         "has_trades": row.has_trades,
         "results": row.results.as_ref().map(results_json),
     })
 }
 
 /// Every variant of a sweep as one table, by index, a page of rows in memory at a time.
-pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Result<(), Fail> {
+pub(super) async fn export(
+    global: &Global,
+    store: &Store,
+    id: i64,
+    output: Option<&Path>,
+) -> Result<(), Fail> {
     let sweep = row(store, id).await?;
     let plan = Plan::of(&sweep.definition)?;
-    let ending = output.and_then(Path::extension).and_then(|e| e.to_str()).unwrap_or("csv");
+    let stdout = if global.json { "json" } else { "csv" };
+    let ending =
+        output.map_or(stdout, |path| path.extension().and_then(|e| e.to_str()).unwrap_or("csv"));
     let format = match ending {
         "csv" => TableFormat::Csv,
         "json" => TableFormat::Json,
@@ -149,7 +183,12 @@ pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Res
     .await?;
     writer.finish()?;
     if let Some(path) = output {
-        talk::say(format!("wrote {} variants to {}", count(written), path.display()));
+        let file = path.display();
+        if global.json {
+            talk::json(&json!({ "file": file.to_string(), "variants": written }));
+        } else {
+            talk::say(format!("wrote {} to {file}", counted(written, "variant")));
+        }
     }
     Ok(())
 }

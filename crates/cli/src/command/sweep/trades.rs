@@ -56,10 +56,21 @@ async fn each(worker: &Arc<Worker>, rows: Vec<VariantRow>) -> Result<(), Fail> {
     let series = |row: &VariantRow| worker.plan.space.place(row.idx).0;
     for of_series in rows.chunk_by(|a, b| series(a) == series(b)) {
         for together in of_series.chunks(TOGETHER) {
+            if worker.stop.load(Ordering::Relaxed) {
+                return Err(stopped(worker));
+            }
             some(worker, together).await?;
         }
     }
     Ok(())
+}
+
+/// That it was stopped in between.
+pub(super) fn stopped(worker: &Worker) -> Fail {
+    let (id, place) = (worker.sweep.id, worker.store.place());
+    worker.stopped(format!(
+        "all variants are saved as sweep {id} in `{place}`, not yet all trades that are to be kept"
+    ))
 }
 
 /// Rows of one series.
@@ -74,11 +85,6 @@ async fn some(worker: &Arc<Worker>, rows: &[VariantRow]) -> Result<(), Fail> {
     let made = move || lists(&definition, &loaded, &variants, threads);
     let made = tokio::task::spawn_blocking(made).await.map_err(|e| Fail::new(Code::Bug, e))??;
     worker.spent(|stages| &mut stages.again, begun);
-    if worker.stop.load(Ordering::Relaxed) {
-        let hint = "all variants are saved; for the trades of the best: backtest sweep resume";
-        return Err(Fail::new(Code::Interrupted, anyhow::anyhow!("interrupted"))
-            .hint(format!("{hint} {}", worker.sweep.id)));
-    }
     let lists: Vec<Lists<'_>> = rows
         .iter()
         .zip(&made)

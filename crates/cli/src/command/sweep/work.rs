@@ -2,6 +2,7 @@
 //! What a block is and who owns it is the store's; what is best is `judge`'s.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,21 +20,17 @@ use super::judge::Judge;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::shard::Shard;
-use crate::again::until_done;
+use crate::again::patiently;
 use crate::command::run::number;
-use crate::fail::{Code, Fail};
+use crate::fail::{Code, Fail, Signals};
 use crate::{report, talk};
 
 /// How often a worker says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often a worker without a block looks for one.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a database that went away is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Waits up to here are not worth a word.
-const SILENT_WAIT: Duration = Duration::from_millis(800);
 /// Bars of all series together that are held in memory; beyond it they are loaded again when they are needed.
-const MAX_HELD_BARS: usize = 8_000_000;
+pub(super) const MAX_HELD_BARS: usize = 8_000_000;
 /// Blocks between simulator and writer.
 const CHANNEL: usize = 1;
 
@@ -68,6 +65,8 @@ pub(crate) struct Worker {
     pub(crate) stop: AtomicBool,
     /// The block at hand is dropped too.
     pub(crate) drop_now: AtomicBool,
+    /// Somebody asked for that.
+    pub(crate) dropped: Notify,
 }
 
 /// How a worker ended.
@@ -80,12 +79,10 @@ pub(crate) enum Ended {
 }
 
 impl Worker {
-    /// Works until the share is saved, Ctrl-C or `sweep cancel`. Blocks that are not saved are given back.
+    /// Works until the share is saved, Ctrl-C or `sweep cancel`. Blocks that are not saved are left to be given back.
     pub(crate) async fn work(self: &Arc<Self>) -> Result<Ended, Fail> {
         let (to_simulate, claims) = mpsc::channel(CHANNEL);
         let (to_writer, rows) = mpsc::channel(CHANNEL);
-        let stopper = tokio::spawn(Self::listen(Arc::clone(self)));
-        let beats = tokio::spawn(Self::beat(Arc::clone(self)));
         let taken = tokio::spawn(Self::take(Arc::clone(self), to_simulate));
         let simulated = tokio::spawn(Self::simulate(Arc::clone(self), claims, to_writer));
         let written = self.write(rows).await;
@@ -95,11 +92,7 @@ impl Worker {
         }
         let simulated = joined(simulated.await);
         let taken = joined(taken.await);
-        stopper.abort();
-        beats.abort();
         self.progress.end();
-        // Best effort: an owner that is silent or dead loses its blocks anyway.
-        let _ = self.store.release_blocks(self.sweep.id, &self.owner).await;
         written.and(simulated)?;
         taken
     }
@@ -109,36 +102,41 @@ impl Worker {
     }
 
     /// First Ctrl-C (or SIGTERM): finish what is in flight. Second: drop it.
-    async fn listen(self: Arc<Self>) {
-        let mut term =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    pub(crate) async fn listen(&self, signals: &mut Signals) -> Infallible {
         loop {
-            let terminated = async {
-                match &mut term {
-                    Some(term) => term.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated => {}
-            }
+            signals.next().await;
             if self.stop.swap(true, Ordering::Relaxed) {
                 self.drop_now.store(true, Ordering::Relaxed);
+                self.dropped.notify_one();
             } else {
                 talk::say("stopping: saving what is in flight (Ctrl-C again drops it)");
             }
         }
     }
 
-    async fn beat(self: Arc<Self>) {
+    /// How it is gone on with.
+    pub(crate) fn resume(&self) -> String {
+        format!("backtest sweep resume {}", self.sweep.id)
+    }
+
+    /// That it was stopped, and how far it came.
+    pub(crate) fn stopped(&self, how_far: impl std::fmt::Display) -> Fail {
+        Fail::new(Code::Interrupted, anyhow::anyhow!("stopped; {how_far}"))
+            .hint(format!("go on with: {}", self.resume()))
+    }
+
+    pub(crate) async fn beats(self: Arc<Self>) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.tick().await;
         loop {
             beat.tick().await;
-            // A beat that fails is followed by another; losing the lease costs work, no result.
-            let _ = self.store.beat_blocks(self.sweep.id, &self.owner).await;
+            self.beat().await;
         }
+    }
+
+    /// Says that it lives. A beat that fails is followed by another; losing the lease costs work, no result.
+    pub(crate) async fn beat(&self) {
+        let _ = self.store.beat_blocks(self.sweep.id, &self.owner).await;
     }
 
     /// Takes block after block until none of the share is left.
@@ -220,9 +218,8 @@ impl Worker {
             return Ok(loaded);
         }
         let begun = Instant::now();
-        let kept = &self.plan.kept;
-        let of = &kept.series[series];
-        let ask = of.ask(&self.plan.definition, kept.warmup)?;
+        let of = &self.plan.kept.series[series];
+        let ask = of.ask(&self.plan.definition)?;
         let loaded = Arc::new(self.patiently(|| self.store.load(&ask, &Silent)).await?);
         self.spent(|stages| &mut stages.load, begun);
         if loaded.fingerprint != of.fingerprint {
@@ -335,24 +332,6 @@ impl Worker {
     pub(crate) fn spent(&self, stage: impl Fn(&mut Stages) -> &mut Duration, begun: Instant) {
         *stage(&mut self.stages.lock().unwrap_or_else(PoisonError::into_inner)) += begun.elapsed();
     }
-}
-
-/// Does `act` again while the database is away, for a while.
-pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
-    store: &Store,
-    give_up: &AtomicBool,
-    act: impl Fn() -> F,
-) -> Result<T, Fail> {
-    let begun = Instant::now();
-    let again = |error: &Error, wait| {
-        let goes_on =
-            error.is_passing() && begun.elapsed() < PATIENCE && !give_up.load(Ordering::Relaxed);
-        if goes_on && wait > SILENT_WAIT {
-            talk::say(format!("waiting for `{}`: {error}", store.place()));
-        }
-        goes_on
-    };
-    Ok(until_done(again, act).await?)
 }
 
 /// Simulates `variants` by the way the strategy allows.
