@@ -16,7 +16,7 @@ use super::stable::{self, Around};
 use super::{judge, row};
 use crate::args::Global;
 use crate::args::sweep::Top;
-use crate::command::kept::results_json;
+use crate::command::kept::{format_of, results_json};
 use crate::command::metric::{METRICS, float, metric, rule};
 use crate::fail::Fail;
 use crate::table::{count, number, signed, table};
@@ -127,17 +127,7 @@ fn document((value, row): &(f64, VariantRow), around: &Around) -> Value {
 pub(super) async fn export(store: &Store, id: i64, output: Option<&Path>) -> Result<(), Fail> {
     let sweep = row(store, id).await?;
     let plan = Plan::of(&sweep.definition)?;
-    let ending = output.and_then(Path::extension).and_then(|e| e.to_str()).unwrap_or("csv");
-    let format = match ending {
-        "csv" => TableFormat::Csv,
-        "json" => TableFormat::Json,
-        "parquet" => TableFormat::Parquet,
-        "feather" | "ipc" | "arrow" => TableFormat::Ipc,
-        other => {
-            return Err(Fail::usage(format!("no format is known by `.{other}`"))
-                .hint("give --output with .csv, .parquet, .feather or .json"));
-        }
-    };
+    let format = output.map_or(Ok(TableFormat::Csv), format_of)?;
     let mut writer = TableWriter::to(output.map_or_else(talk::target, Target::from), format)?;
     // The names of the columns, also where there is no row.
     writer.write(columns(&plan, &[]))?;
