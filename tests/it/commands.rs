@@ -48,7 +48,15 @@ fn bars_go_in_and_a_result_comes_out() {
     assert_eq!(shell.ok("show 1"), shell.ok(RUN));
     assert_snapshot!(pages(
         &shell,
-        ["trades 1 -o t.json", "trades 1 -o t.parquet", "delete 1", "list", "show 1"]
+        [
+            "trades 1 -o t.json",
+            "trades 1 -o t.parquet",
+            "trades 1 -o t.feather",
+            "trades 1 -o t.csv.gz",
+            "delete 1",
+            "list",
+            "show 1"
+        ]
     ));
     let file = std::fs::read_to_string(shell.path("t.json")).expect("it was written");
     let trades: Value = serde_json::from_str(&file).expect("it is JSON");

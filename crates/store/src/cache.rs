@@ -4,15 +4,15 @@
 mod file;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Block;
+use crate::export::atomic::{AtomicFile, PART};
 
 /// Most bytes that are kept unless said otherwise: about a hundred years of minutes.
 pub const LIMIT_BYTES: u64 = 2 << 30;
@@ -20,9 +20,8 @@ pub const LIMIT_BYTES: u64 = 2 << 30;
 const LEFT_PERCENT: u64 = 90;
 /// A temporary file of this age was left by a program that was killed.
 const LEFTOVER: Duration = Duration::from_secs(3_600);
-/// How the name of a whole file ends, and of one that is being written.
+/// How the name of a whole file ends; of one that is being written, [`PART`].
 const WHOLE: &str = "bars";
-const PART: &str = "part";
 
 /// A folder of bars. Several programs may use it at once: a file appears whole or not at all, and one that is damaged
 /// is found out by its checksum.
@@ -161,20 +160,12 @@ impl Cache {
 
     /// Keeps `rows` in the place of what there was of the month.
     pub(crate) fn keep(&self, label: &Label, rows: &Block) -> io::Result<()> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let path = self.path(label);
-        let folder = path.parent().unwrap_or(&self.folder);
-        make(folder)?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_extension(format!("{}-{number}.{PART}", std::process::id()));
-        let out = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        make(path.parent().unwrap_or(&self.folder))?;
+        let mut out = AtomicFile::create(&path)?;
+        file::write(&mut out, label, rows)?;
         // Not synced: what a power cut tears, the checksum finds.
-        let done = file::write(out, label, rows);
-        let done = done.and_then(|()| fs::rename(&temporary, &path));
-        if done.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        done
+        out.finish_unsynced()
     }
 
     /// Deletes the least recently used months beyond the limit.
@@ -344,6 +335,21 @@ mod tests {
             fs::write(&path, &whole[..place]).unwrap();
             assert!(matches!(cache.find(&label), Found::Damaged(_)), "cut at {place}");
         }
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned(), LIMIT_BYTES);
+        let (label, block) = (label("2024-01"), block(&[Some(1); 3]));
+        make(cache.path(&label).parent().unwrap()).unwrap();
+        // In a container every run may have the same process id.
+        let mut left = cache.path(&label).into_os_string();
+        left.push(format!(".{}-0.{PART}", std::process::id()));
+        fs::write(&left, "torn").unwrap();
+        cache.keep(&label, &block).unwrap();
+        assert_eq!(rows(&cache, &label), Some(block));
+        assert_eq!(fs::read(&left).unwrap(), b"torn", "it may be another program's");
     }
 
     #[test]

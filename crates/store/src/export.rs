@@ -23,7 +23,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use out::Target;
+pub use out::{Target, write_file};
 pub use table::{TableColumn, TableFormat, TableWriter, Values, write_table};
 
 use out::{Lent, Out};

@@ -153,19 +153,22 @@ fn detail_json(store: &Store, detail: &RunDetail) -> Value {
 pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Result<(), Fail> {
     detail(store, args.id).await?;
     let trades = store.trades(args.id).await?;
-    let format = match trade_format(global, &args) {
-        TradeFormat::Table if args.output.is_none() => {
+    let format = match (args.format, args.output.as_deref()) {
+        (TradeFormat::Table, None) if !global.json => {
             talk::data(&trade_table(&trades));
             return Ok(());
         }
-        // A file that no ending and no flag says more of.
-        TradeFormat::Table | TradeFormat::Csv => TableFormat::Csv,
-        TradeFormat::Json => TableFormat::Json,
-        TradeFormat::Parquet if args.output.is_none() => {
+        (TradeFormat::Parquet, None) => {
             let hint = format!("backtest trades {} --output trades.parquet", args.id);
             return Err(Fail::usage("Parquet goes to a file").hint(hint));
         }
-        TradeFormat::Parquet => TableFormat::Parquet,
+        (TradeFormat::Table, None) | (TradeFormat::Json, _) => TableFormat::Json,
+        (TradeFormat::Table, Some(path)) if global.json && path.extension().is_none() => {
+            TableFormat::Json
+        }
+        (TradeFormat::Table, Some(path)) => format_of(path)?,
+        (TradeFormat::Csv, _) => TableFormat::Csv,
+        (TradeFormat::Parquet, Some(_)) => TableFormat::Parquet,
     };
     let target = match &args.output {
         Some(path) => Target::from(path.as_path()),
@@ -183,15 +186,13 @@ pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Resu
     Ok(())
 }
 
-/// The flag, else what the file's ending says, else `--json`.
-fn trade_format(global: &Global, args: &Trades) -> TradeFormat {
-    let ending = args.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
-    match (args.format, ending) {
-        (TradeFormat::Table, Some("json")) => TradeFormat::Json,
-        (TradeFormat::Table, Some("parquet")) => TradeFormat::Parquet,
-        (TradeFormat::Table, None) if global.json => TradeFormat::Json,
-        (format, _) => format,
-    }
+/// The form of a table that the ending of its file names.
+pub(crate) fn format_of(path: &Path) -> Result<TableFormat, Fail> {
+    TableFormat::of_path(path).ok_or_else(|| {
+        let ending = path.extension().unwrap_or_default().display();
+        Fail::usage(format!("no format is known by `.{ending}`"))
+            .hint("give --output with .csv, .parquet, .feather or .json")
+    })
 }
 
 fn plain(value: Option<Decimal>) -> String {

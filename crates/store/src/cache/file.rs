@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use super::{Found, Label};
@@ -19,7 +19,7 @@ const LABEL: usize = LENGTH + 8;
 
 /// Writes `rows` under their label.
 pub(super) fn write(out: impl Write, label: &Label, rows: &Block) -> io::Result<()> {
-    let mut out = Summed { inner: BufWriter::with_capacity(PIECE, out), sum: Sum::default() };
+    let mut out = Summed { inner: out, sum: Sum::default() };
     let text = text(label);
     out.put(&MAGIC)?;
     out.put(&(text.len() as u64).to_le_bytes())?;

@@ -8,9 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ExportError;
 use super::atomic::AtomicFile;
 
+/// Writes `bytes` as the file at `path`, which appears when all of it is there, in place of an older one.
+///
+/// # Errors
+/// When nothing can be written there; the error names the path.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
+    let out = AtomicFile::create(path).and_then(|mut file| file.write_all(bytes).map(|()| file));
+    out.and_then(AtomicFile::finish).map_err(|e| ExportError::io(&path.display().to_string(), e))
+}
+
 /// Where to write.
 pub enum Target {
-    /// A file, which appears when all of it is written, in place of an older one.
+    /// A file, which appears when all of it is written, in place of an older one; a device or a pipe is written as the
+    /// rows come.
     Path(PathBuf),
     /// A stream that is written as the rows come; the name is for errors.
     Stream { name: String, stream: Box<dyn Write + Send> },

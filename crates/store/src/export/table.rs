@@ -2,6 +2,7 @@
 //! No bar and no trade is known here: the caller says what the columns are.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use polars::prelude::{
     Column, DataFrame, IntoSeries as _, NewChunkedArray as _, PolarsResult, Series, TimeUnit,
@@ -141,6 +142,21 @@ pub enum TableFormat {
     Parquet,
     /// Arrow IPC (Feather version 2).
     Ipc,
+}
+
+impl TableFormat {
+    /// The form that a file's ending names; CSV where it has none.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let ending = path.extension().map_or("csv".into(), |e| e.to_string_lossy().to_lowercase());
+        match ending.as_str() {
+            "csv" => Some(Self::Csv),
+            "json" => Some(Self::Json),
+            "parquet" | "pq" => Some(Self::Parquet),
+            "feather" | "ipc" | "arrow" => Some(Self::Ipc),
+            _ => None,
+        }
+    }
 }
 
 /// Writes a whole table, held in memory, to `target`.

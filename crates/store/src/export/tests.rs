@@ -123,6 +123,37 @@ fn errors_name_the_target() {
     assert_eq!(error.hint().unwrap(), "use csv, csv.gz, parquet or feather");
 }
 
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_what_is_no_file_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("deep")).unwrap();
+    std::fs::write(path("deep/old"), "old").unwrap();
+    for (to, link) in [("deep/old", "one"), ("one", "two"), ("deep/new", "dangling")] {
+        symlink(to, path(link)).unwrap();
+        write_file(&path(link), link.as_bytes()).unwrap();
+        assert!(path(link).is_symlink(), "{link} is one still");
+        assert_eq!(std::fs::read(path(to)).unwrap(), link.as_bytes());
+    }
+    assert_eq!(std::fs::read(path("deep/old")).unwrap(), b"two");
+    symlink("circle", path("circle")).unwrap();
+    assert!(write_file(&path("circle"), b"").is_err());
+    let pipe = path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap()
+    });
+    write_file(&pipe, b"through").unwrap();
+    assert_eq!(reader.join().unwrap(), b"through");
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let error = write_file(&path("deep"), b"").unwrap_err().to_string();
+    assert!(error.contains("deep: Is a directory"), "{error}");
+    assert_eq!(std::fs::read_dir(path("deep")).unwrap().count(), 2, "no temporary file is left");
+}
+
 fn columns() -> Vec<TableColumn> {
     let column = |name: &str, values| TableColumn { name: name.into(), values };
     vec![

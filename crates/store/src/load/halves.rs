@@ -1,5 +1,7 @@
 //! Bars out of a SQLite file by two connections at once, which see one state of it.
 
+use tokio::sync::Mutex;
+
 use super::scan;
 use crate::cells::{Block, Scan};
 use crate::error::Error;
@@ -12,14 +14,20 @@ const WORTH_TWO: i64 = 20_000;
 /// Changes for a connection when another one commits; to ask begins what a transaction sees.
 const VERSION: &str = "PRAGMA data_version";
 
+/// Held while a load that has a connection waits for its second one. All but one go on with what they have, and end: if
+/// each waited, all connections could be held by those that wait.
+static WAITING: Mutex<()> = Mutex::const_new(());
+
 /// Another transaction that sees exactly what `tx` sees, of which nothing has been read yet. None on a server, on a
-/// machine of one core, and when somebody committed just now.
+/// machine of one core, when other loads need the connections, and when somebody committed just now.
 pub(super) async fn second(store: &Store, tx: &mut Tx) -> Result<Option<Tx>, Error> {
     let Backend::Sqlite(pool) = &store.backend else { return Ok(None) };
-    let is_alone = pool.options().get_max_connections() < 2;
-    if is_alone || std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+    let most = pool.options().get_max_connections();
+    if most < 2 || std::thread::available_parallelism().map_or(1, usize::from) < 2 {
         return Ok(None);
     }
+    let is_free = pool.size() < most || pool.num_idle() > 0;
+    let (true, Ok(_waiting)) = (is_free, WAITING.try_lock()) else { return Ok(None) };
     // `tx` looks before the other one begins and, begun anew, after it: where both are alike, nobody has committed
     // between, so the other one cannot see anything else.
     let before = version(tx).await?;

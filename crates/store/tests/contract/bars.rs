@@ -206,6 +206,21 @@ fn held_counts_bars_and_gaps() {
     });
 }
 
+#[test]
+fn more_loads_at_once_than_connections_all_end() {
+    on_every_backend(async |store, _| {
+        let rows: Vec<BarRow> = (0..100).map(|i| bar(START + i * MINUTE, 9)).collect();
+        write(&store, "BTCUSDT", "1m", &rows).await;
+        let loads = (0..16).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { load(&store, &ask("1m", None, None, 0)).await.bars.len() })
+        });
+        for load in loads.collect::<Vec<_>>() {
+            assert_eq!(load.await.unwrap(), rows.len());
+        }
+    });
+}
+
 /// Three days of minutes from START + 30 minutes on, without 02:00 to 03:00 of the second day, and hours of the last
 /// two days.
 async fn three_days(store: &Store) {

@@ -17,7 +17,7 @@ use super::stable::{self, Around};
 use super::{judge, row};
 use crate::args::Global;
 use crate::args::sweep::Top;
-use crate::command::kept::results_json;
+use crate::command::kept::{format_of, results_json};
 use crate::command::metric::{METRICS, float, metric, rule};
 use crate::fail::Fail;
 use crate::table::{count, counted, number, signed, table};
@@ -159,19 +159,8 @@ pub(super) async fn export(
 ) -> Result<(), Fail> {
     let sweep = row(store, id).await?;
     let plan = Plan::of(&sweep.definition)?;
-    let stdout = if global.json { "json" } else { "csv" };
-    let ending =
-        output.map_or(stdout, |path| path.extension().and_then(|e| e.to_str()).unwrap_or("csv"));
-    let format = match ending {
-        "csv" => TableFormat::Csv,
-        "json" => TableFormat::Json,
-        "parquet" => TableFormat::Parquet,
-        "feather" | "ipc" | "arrow" => TableFormat::Ipc,
-        other => {
-            return Err(Fail::usage(format!("no format is known by `.{other}`"))
-                .hint("give --output with .csv, .parquet, .feather or .json"));
-        }
-    };
+    let stdout = if global.json { TableFormat::Json } else { TableFormat::Csv };
+    let format = output.map_or(Ok(stdout), format_of)?;
     let mut writer = TableWriter::to(output.map_or_else(talk::target, Target::from), format)?;
     // The names of the columns, also where there is no row.
     writer.write(columns(&plan, &[]))?;
