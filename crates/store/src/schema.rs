@@ -265,10 +265,9 @@ pub(crate) async fn run_sqlite(
     let (before, begun) = (applied(conn).await, Instant::now());
     let mut seen = before.len();
     loop {
-        let error = match run(Folder::Sqlite, conn, place).await {
+        let Err(error) = run(Folder::Sqlite, conn, place).await else {
             // What an attempt that was refused has applied is news of this call too.
-            Ok(_) => return Ok(missing_from(&before)),
-            Err(error) => error,
+            return Ok(missing_from(&before));
         };
         let now = applied(conn).await.len();
         if now == seen && !(error.is_passing() && begun.elapsed() < sqlite::BUSY_LIMIT) {
