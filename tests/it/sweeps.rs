@@ -305,17 +305,14 @@ fn a_signal_while_trades_are_kept_stops_that_too() {
         while with_trades() == 0 {
             assert!(child.try_wait().expect("our child").is_none(), "it ended too soon");
         }
-        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         let state = block_on(store.sweep(1)).expect("it can be read").expect("it is there");
         assert_eq!((state.n_blocks_done, &*state.status), (state.n_blocks, "RUNNING"));
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
-        let said = String::from_utf8(child.wait_with_output().expect("our child").stderr);
-        let said = said.expect("UTF-8");
-        assert!(
-            said.contains("not yet all trades that are to be kept"),
-            "{}: {said}",
-            backend.name
-        );
+        let ended = child.wait_with_output().expect("our child");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{}: {said}", backend.name);
+        assert!(said.contains("not yet all trades that are to be kept"), "{said}");
         assert!(said.contains("go on with: backtest sweep resume 1"), "{said}");
         assert_eq!(status(url, 1)["status"], "STOPPED");
         let kept = with_trades();
