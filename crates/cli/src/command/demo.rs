@@ -33,7 +33,17 @@ pub(crate) async fn demo(
     store: &Store,
     signals: &mut Signals,
 ) -> Result<(), Fail> {
-    signals.cut(bars(global, store)).await?;
+    let unknown = |e: sim::timeframe::UnknownTimeframe| Fail::new(Code::Bug, e);
+    let minute: Timeframe = "1m".parse().map_err(unknown)?;
+    let held = store.held().await?;
+    let whole = held
+        .iter()
+        .any(|h| h.symbol == SYMBOL && h.timeframe == minute && h.bars >= YEAR_MINUTES as u64);
+    if whole {
+        talk::say(format!("the synthetic year `{SYMBOL}` is already there"));
+    } else {
+        signals.cut(make_year(global, store, minute)).await?;
+    }
     let line = ["backtest", "run", "sma_cross", "--symbol", SYMBOL, "--timeframe", "1h"];
     let line = line.into_iter().chain(["--name", "demo"]);
     let Command::Run(args) = Cli::parse_from(line).command else {
@@ -44,21 +54,6 @@ pub(crate) async fn demo(
         talk::say(NEXT.replace("{id}", &format!("{id:<21}")));
     }
     Ok(())
-}
-
-/// The synthetic year, made if it is not held.
-async fn bars(global: &Global, store: &Store) -> Result<(), Fail> {
-    let unknown = |e: sim::timeframe::UnknownTimeframe| Fail::new(Code::Bug, e);
-    let minute: Timeframe = "1m".parse().map_err(unknown)?;
-    let held = store.held().await?;
-    let whole = held
-        .iter()
-        .any(|h| h.symbol == SYMBOL && h.timeframe == minute && h.bars >= YEAR_MINUTES as u64);
-    if whole {
-        talk::say(format!("the synthetic year `{SYMBOL}` is already there"));
-        return Ok(());
-    }
-    make_year(global, store, minute).await
 }
 
 async fn make_year(global: &Global, store: &Store, minute: Timeframe) -> Result<(), Fail> {
