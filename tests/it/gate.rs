@@ -183,6 +183,30 @@ fn a_synthetic_market_has_a_limit() {
 }
 
 #[test]
+fn what_a_person_wrote_into_a_baseline_stays() {
+    let (dir, file) = (recorded(), "baselines/sma_cross.toml");
+    edit(&dir, "sma_cross.toml", "timeframe =", "# as traded\ntimeframe   =");
+    edit(&dir, "sma_cross.toml", "[case.expect]", "[case.expect] # of the desk");
+    edit(&dir, "sma_cross.toml", "engine = \"", "engine = \"older than ");
+    edit(&dir, "sma_cross.toml", "win_rate = ", "# too low\nwin_rate = 9 # was better: ");
+    fs::write(dir.path().join(file), read(&dir, file) + "# the end\n").expect("it can be written");
+    let before = read(&dir, file);
+    checked(dir.path(), &["--update"]);
+    let after = read(&dir, file);
+    let changed: Vec<_> = before.lines().zip(after.lines()).filter(|(a, b)| a != b).collect();
+    assert_eq!(before.lines().count(), after.lines().count());
+    assert_eq!(changed.len(), 2, "{changed:?}");
+    assert!(changed[0].1.starts_with("engine = \"") && !changed[0].1.contains("older"));
+    assert!(changed[1].1.starts_with("win_rate = 33.") && changed[1].1.contains(" # was better: "));
+    checked(dir.path(), &["--update"]);
+    assert_eq!(read(&dir, file), after);
+    checked(dir.path(), &["--record", "sma_cross", "--synthetic", "6000", "--timeframe", "5m"]);
+    let both = read(&dir, file);
+    assert!(both.starts_with(&after) && both.contains("name = \"sma_cross 5m\""), "{both}");
+    assert!(checked(dir.path(), &[]).ends_with("2 passed, 0 failed, 0 could not run\n"));
+}
+
+#[test]
 fn names_that_differ_in_signs_alone_have_files_of_their_own() {
     let dir = TempDir::new().expect("a temporary folder");
     for (symbol, minutes) in [("A-B", "3000"), ("A_B", "9000"), ("a.b", "6000")] {

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod compare;
+mod edit;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::export::write_file;
 
 use super::compare::Got;
+use super::edit;
 use crate::args;
 use crate::command::diff::trade_header;
 use crate::fail::{Code, Fail};
@@ -23,6 +24,9 @@ const HEADER: &str = "# Baselines of `backtest check`. Edit cases and tolerances
 pub(super) struct Baseline {
     #[serde(rename = "case")]
     pub(super) cases: Vec<Case>,
+    /// The file as it was read, with what only a person reads.
+    #[serde(skip)]
+    text: String,
 }
 
 /// One run and what is expected of it. Keys of `rules` are the flags of `backtest run` with `_` for `-`.
@@ -116,17 +120,22 @@ impl Baseline {
             let error = anyhow::Error::new(error).context(format!("cannot read `{name}`"));
             Fail::new(Code::Data, error).hint("write a baseline with `backtest check --record`")
         })?;
-        toml::from_str(&text).map_err(|error| {
+        let read = toml::from_str(&text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let line = text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count() + 1;
             Fail::data(format!("{name}:{line}: {}", error.message()))
-        })
+        });
+        read.map(|read| Self { text, ..read })
     }
 
     /// Replaces the file in one step: an interrupted update leaves the old one.
     pub(super) fn write(&self, path: &Path) -> Result<(), Fail> {
-        let text = toml::to_string(self).map_err(|e| Fail::new(Code::Bug, e))?;
-        Ok(write_file(path, format!("{HEADER}{text}").as_bytes())?)
+        let plain = toml::to_string(self).map_err(|e| Fail::new(Code::Bug, e))?;
+        let text = match self.text.as_str() {
+            "" => format!("{HEADER}{plain}"),
+            old => edit::merged(old, &plain).map_err(|e| Fail::new(Code::Bug, e))?,
+        };
+        Ok(write_file(path, text.as_bytes())?)
     }
 
     /// Takes what came out of the case as its expectation, and writes its trades beside the baseline.
