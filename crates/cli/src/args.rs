@@ -6,12 +6,13 @@ pub(crate) mod sweep;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use rust_decimal::Decimal;
 use sim::timeframe::{Timeframe, UnknownTimeframe};
 
 use self::kept::{List, Notes, Tag, Trades};
 pub(crate) use self::rules::Rules;
+use crate::synthetic;
 use crate::verdict::Kinds;
 use crate::when::{self, TimeRange};
 
@@ -291,6 +292,7 @@ pub(crate) struct Choice {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_args(of_a_case))]
 pub(crate) struct Check {
     /// Baseline files [default: baselines/*.toml]
     #[arg(value_name = "FILE")]
@@ -299,19 +301,31 @@ pub(crate) struct Check {
     #[arg(long, conflicts_with = "record")]
     pub(crate) update: bool,
     /// Write a JUnit report too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, conflicts_with = "record", value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
     /// Add a case of this strategy, as the other flags say, to FILE [default: baselines/STRATEGY.toml]
     #[arg(long, value_name = "STRATEGY")]
     pub(crate) record: Option<String>,
     /// With --record: run on so many synthetic minutes instead of the database's bars
-    #[arg(long, requires = "record", value_name = "MINUTES")]
+    #[arg(long, value_parser = synthetic_minutes, value_name = "MINUTES")]
     pub(crate) synthetic: Option<usize>,
     /// With --record: run on the bars of a file
-    #[arg(long, requires = "record", conflicts_with = "synthetic", value_name = "FILE")]
+    #[arg(long, conflicts_with = "synthetic", value_name = "FILE")]
     pub(crate) bars: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) choice: Choice,
+}
+
+/// What says how a case runs is refused where none is recorded: those of a file have theirs.
+fn of_a_case(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        "files" | "update" | "junit" | "record" => arg,
+        _ => arg.requires("record"),
+    }
+}
+
+fn synthetic_minutes(text: &str) -> Result<usize, String> {
+    synthetic::limited(text.parse().map_err(|e: std::num::ParseIntError| e.to_string())?)
 }
 
 #[derive(Debug, Subcommand)]

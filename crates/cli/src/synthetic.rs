@@ -2,14 +2,25 @@
 //! It looks like a market and is none: no conclusion about one may be drawn from it.
 
 use store::row::BarRow;
+use store::{Feed, Store, Written};
+use tokio::sync::mpsc;
+
+use crate::fail::{Code, Fail};
 
 /// The symbol that synthetic bars are kept under.
 pub(crate) const SYMBOL: &str = "SYNTHETIC";
 /// First bar of the demo: 2025-01-01 UTC.
-pub(crate) const START_US: i64 = 1_735_689_600_000_000;
+const START_US: i64 = 1_735_689_600_000_000;
 /// Minutes in a year of 365 days.
 pub(crate) const YEAR_MINUTES: usize = 525_600;
 
+/// Most minutes of one market: ten years, which take about a gigabyte in memory.
+pub(crate) const MAX_MINUTES: usize = 10 * YEAR_MINUTES;
+
+/// Rows that go to a store at a time.
+const BATCH: usize = 8_192;
+/// Batches that may wait for the store.
+const CHANNEL: usize = 4;
 const MINUTE_US: i64 = 60_000_000;
 /// Units of 1e-8 in a cent, the tick of this market.
 const CENT: i64 = 1_000_000;
@@ -37,8 +48,43 @@ impl Random {
     }
 }
 
+/// `minutes`, if a market may have so many.
+pub(crate) fn limited(minutes: usize) -> Result<usize, String> {
+    match minutes {
+        1..=MAX_MINUTES => Ok(minutes),
+        _ => Err(format!("{minutes} synthetic minutes are not from 1 to {MAX_MINUTES}")),
+    }
+}
+
+/// Writes the bars of a seed to `store`, batch by batch; `told` hears how many each has.
+pub(crate) async fn write(
+    store: &Store,
+    seed: u64,
+    minutes: usize,
+    told: impl Fn(u64),
+) -> Result<Written, Fail> {
+    let minute = "1m".parse().map_err(|e| Fail::new(Code::Bug, anyhow::Error::from(e)))?;
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let send = async {
+        let sender = sender;
+        let mut bars = bars(seed, minutes);
+        loop {
+            let batch: Vec<_> = bars.by_ref().take(BATCH).collect();
+            let rows = batch.len() as u64;
+            let feed = if rows == 0 { Feed::End } else { Feed::Rows(batch) };
+            // The receiver is gone only when the database failed, which the other half reports.
+            if sender.send(feed).await.is_err() || rows == 0 {
+                break;
+            }
+            told(rows);
+        }
+    };
+    let (written, ()) = tokio::join!(store.write_bars(SYMBOL, minute, receiver), send);
+    Ok(written?)
+}
+
 /// `minutes` bars of one minute from [`START_US`] on, starting near 50,000, the same for the same `seed`.
-pub(crate) fn bars(seed: u64, minutes: usize) -> impl Iterator<Item = BarRow> + Send {
+fn bars(seed: u64, minutes: usize) -> impl Iterator<Item = BarRow> + Send {
     let mut random = Random(seed);
     let mut price = 50_000 * 100 * CENT;
     // Deviation of a minute's move in units of 1e-6 of the price, and a slow drift; both change from day to day.

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod compare;
+mod edit;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 use clap::Parser;
 use serde_json::json;
 use sim::Run;
-use store::import::{FileBars, ImportSpec};
+use store::export::write_file;
+use store::import::{FileBars, ImportError, ImportSpec};
 use store::progress::Silent;
-use store::{Feed, LoadAsk, Loaded, Store, TradeRow};
-use tokio::sync::mpsc;
+use store::{LoadAsk, Loaded, Store, TradeRow};
 
 use self::baseline::{Baseline, Case, Data};
 use self::compare::{Got, Verdict};
@@ -29,8 +30,6 @@ use crate::talk::{self, Bar, Unit};
 
 /// Cases that run at once.
 const AT_ONCE: usize = 16;
-/// Batches of bars that may wait for the store.
-const CHANNEL: usize = 4;
 /// Where baselines lie when no file is named.
 const FOLDER: &str = "baselines";
 
@@ -45,19 +44,25 @@ pub(crate) async fn check(
         return record(&mut stores, &args, strategy).await;
     }
     let files = if args.files.is_empty() { found()? } else { args.files.clone() };
+    // All of them first: a mistake in the last one is no reason to run the others for nothing.
+    let mut baselines =
+        files.iter().map(|path| Baseline::read(path)).collect::<Result<Vec<_>, Fail>>()?;
     let mut verdicts = Vec::new();
-    for path in &files {
-        let mut baseline = Baseline::read(path)?;
-        verdicts.extend(run_all(&mut stores, path, &mut baseline, args.update).await?);
+    for (path, baseline) in files.iter().zip(&mut baselines) {
+        verdicts.extend(run_all(&mut stores, path, baseline, args.update).await?);
         if args.update {
             baseline.write(path)?;
             talk::say(format!("wrote {}", path.display()));
         }
     }
-    if let Some(path) = &args.junit {
-        std::fs::write(path, compare::junit(&verdicts))?;
+    let told = tell(global, &verdicts);
+    let Some(path) = &args.junit else { return told };
+    let written = write_file(path, compare::junit(&verdicts).as_bytes());
+    if let (Err(_), Err(error)) = (&told, &written) {
+        // What the gate found is how the command ends.
+        talk::say(format!("error: {error}"));
     }
-    tell(global, &verdicts)
+    told.and(written.map_err(Fail::from))
 }
 
 fn found() -> Result<Vec<PathBuf>, Fail> {
@@ -82,24 +87,35 @@ async fn run_all(
     update: bool,
 ) -> Result<Vec<Verdict>, Fail> {
     let mut verdicts = Vec::new();
-    for cases in baseline.cases.chunks_mut(AT_ONCE) {
+    while verdicts.len() < baseline.cases.len() {
         let mut running = Vec::new();
-        for case in cases.iter() {
+        for case in baseline.cases.iter().skip(verdicts.len()).take(AT_ONCE) {
             // Bars of one file or seed are made once for all cases that name them.
-            let source = stores.of(path, case).await;
+            let source = stores.of(path, case).await.map_err(beside_the_baseline);
             let case = case.clone();
             let base = path.to_owned();
             running.push(tokio::spawn(async move { run_case(source?, &base, &case).await }));
         }
-        for (case, task) in cases.iter_mut().zip(running) {
-            let got = task.await.map_err(|e| Fail::new(Code::Bug, e))?;
+        for task in running {
+            let (nth, got) = (verdicts.len(), task.await.map_err(|e| Fail::new(Code::Bug, e))?);
             if let (true, Ok(got)) = (update, &got) {
-                case.expect(path, got)?;
+                baseline.expect(nth, path, got)?;
             }
-            verdicts.push(Verdict::new(path, case, got));
+            verdicts.push(Verdict::new(path, &baseline.cases[nth], got));
         }
     }
     Ok(verdicts)
+}
+
+/// The hint of a missing file, which nobody typed.
+fn beside_the_baseline(fail: Fail) -> Fail {
+    let is_missing = matches!(fail.error.downcast_ref(), Some(ImportError::Io { cause, .. })
+        if cause.kind() == std::io::ErrorKind::NotFound);
+    if is_missing {
+        fail.hint("look at `path` in its [case.data], which is from the baseline's folder")
+    } else {
+        fail
+    }
 }
 
 /// What one case comes to now.
@@ -130,29 +146,32 @@ struct Source {
     symbol: Option<String>,
 }
 
-/// Stores that were opened, by what they hold.
+/// Stores that were opened, by the bars they hold (`None`: the user's) and, of a file, the symbol it was read as.
 struct Stores<'a> {
     global: &'a Global,
     opened: &'a OnceLock<Store>,
-    held: HashMap<String, Source>,
+    held: HashMap<(Option<Data>, Option<String>), Source>,
 }
 
 impl Stores<'_> {
     async fn of(&mut self, base: &Path, case: &Case) -> Result<Source, Fail> {
-        let key = format!("{:?}", case.data);
+        let key = match &case.data {
+            Some(Data::File { path }) => {
+                let path = base.parent().unwrap_or(Path::new("")).join(path);
+                (Some(Data::File { path }), case.symbol.clone())
+            }
+            data => (data.clone(), None),
+        };
         if let Some(source) = self.held.get(&key) {
             return Ok(source.clone());
         }
-        let source = match &case.data {
+        let source = match &key.0 {
             None => {
                 let store = super::open(self.global, self.opened).await?.clone();
                 Source { store, symbol: None }
             }
             Some(Data::Synthetic { seed, minutes }) => synthetic_store(*seed, *minutes).await?,
-            Some(Data::File { path }) => {
-                let beside = base.parent().unwrap_or(Path::new("")).join(path);
-                file_store(&beside, case).await?
-            }
+            Some(Data::File { path }) => file_store(path, key.1.clone()).await?,
         };
         self.held.insert(key, source.clone());
         Ok(source)
@@ -160,25 +179,15 @@ impl Stores<'_> {
 }
 
 async fn synthetic_store(seed: u64, minutes: usize) -> Result<Source, Fail> {
+    let minutes = synthetic::limited(minutes).map_err(Fail::data)?;
     let store = Store::open("sqlite::memory:").await?;
-    let minute = "1m".parse().map_err(|e| Fail::new(Code::Bug, anyhow::Error::from(e)))?;
-    let (sender, receiver) = mpsc::channel(CHANNEL);
-    let send = async move {
-        let rows: Vec<_> = synthetic::bars(seed, minutes).collect();
-        let sent = sender.send(Feed::Rows(rows)).await;
-        // A receiver that is gone has failed itself, and says why.
-        if sent.is_ok() {
-            let _ = sender.send(Feed::End).await;
-        }
-    };
-    let (written, ()) = tokio::join!(store.write_bars(synthetic::SYMBOL, minute, receiver), send);
-    written?;
+    synthetic::write(&store, seed, minutes, |_| {}).await?;
     Ok(Source { store, symbol: Some(synthetic::SYMBOL.to_owned()) })
 }
 
-async fn file_store(path: &Path, case: &Case) -> Result<Source, Fail> {
+async fn file_store(path: &Path, symbol: Option<String>) -> Result<Source, Fail> {
     let mut spec = ImportSpec::new(path);
-    spec.symbol.clone_from(&case.symbol);
+    spec.symbol = symbol;
     let file = FileBars::open(&spec)?;
     let symbol = file.symbol().to_owned();
     let store = Store::open("sqlite::memory:").await?;
@@ -232,17 +241,30 @@ async fn record(stores: &mut Stores<'_>, args: &args::Check, strategy: &str) -> 
     }
     // Before the run: its files are named as seen from there, and `baselines/..` leads nowhere without it.
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     args.choice.rules.told(|_| false).into_iter().for_each(talk::say);
     let source = stores.of(&path, &case).await?;
     let got = run_case(source, &path, &case).await?;
-    case.expect(&path, &got)?;
-    talk::data(&format!("{}: recorded `{}`", path.display(), case.name));
+    let (name, nth) = (case.name.clone(), baseline.cases.len());
     baseline.cases.push(case);
+    baseline.expect(nth, &path, &got)?;
     baseline.write(&path)?;
-    talk::say("from now on: backtest check");
+    let file = path.display().to_string();
+    if stores.global.json {
+        talk::json(&json!({ "file": file, "case": name, "trades": got.trades.len() }));
+    } else {
+        talk::data(&format!("{file}: recorded `{name}`"));
+        talk::say("from now on: backtest check");
+    }
     Ok(())
+}
+
+fn make_folder(folder: &Path) -> Result<(), Fail> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let what = format!("cannot make the folder `{}`", folder.display());
+        Fail::new(Code::Data, anyhow::Error::new(error).context(what))
+    })
 }
 
 /// A `run` command line, parsed as if it had been typed.

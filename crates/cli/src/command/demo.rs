@@ -2,9 +2,8 @@
 
 use clap::Parser;
 use sim::timeframe::Timeframe;
+use store::Store;
 use store::progress::Progress;
-use store::{Feed, Store};
-use tokio::sync::mpsc;
 
 use crate::args::{Cli, Command, Global};
 use crate::command::run;
@@ -14,10 +13,6 @@ use crate::talk::{self, Bar, Unit};
 
 /// The seed of the demo's year.
 const SEED: u64 = 2025;
-/// Rows that go to the database at a time.
-const BATCH: usize = 8_192;
-/// Batches that may wait for the database.
-const CHANNEL: usize = 4;
 /// What to type next; the id has the width that keeps the columns apart.
 const NEXT: &str = "
 The bars are synthetic: they look like a market and are none. What to type next:
@@ -42,7 +37,7 @@ pub(crate) async fn demo(
     if whole {
         talk::say(format!("the synthetic year `{SYMBOL}` is already there"));
     } else {
-        signals.cut(make_year(global, store, minute)).await?;
+        signals.cut(make_year(global, store)).await?;
     }
     let line = ["backtest", "run", "sma_cross", "--symbol", SYMBOL, "--timeframe", "1h"];
     let line = line.into_iter().chain(["--name", "demo"]);
@@ -56,26 +51,11 @@ pub(crate) async fn demo(
     Ok(())
 }
 
-async fn make_year(global: &Global, store: &Store, minute: Timeframe) -> Result<(), Fail> {
+async fn make_year(global: &Global, store: &Store) -> Result<(), Fail> {
     talk::say(format!("making a synthetic year of 1-minute bars, `{SYMBOL}` (seed {SEED})"));
     let bar = Bar::new(Unit::Rows, global.json);
     bar.begin("importing", Some(YEAR_MINUTES as u64));
-    let (sender, receiver) = mpsc::channel(CHANNEL);
-    let send = async {
-        let sender = sender;
-        let mut bars = synthetic::bars(SEED, YEAR_MINUTES);
-        loop {
-            let batch: Vec<_> = bars.by_ref().take(BATCH).collect();
-            let rows = batch.len() as u64;
-            let feed = if rows == 0 { Feed::End } else { Feed::Rows(batch) };
-            // The receiver is gone only when the database failed, which the other half reports.
-            if sender.send(feed).await.is_err() || rows == 0 {
-                break;
-            }
-            bar.advance(rows);
-        }
-    };
-    let (written, ()) = tokio::join!(store.write_bars(SYMBOL, minute, receiver), send);
+    let written = synthetic::write(store, SEED, YEAR_MINUTES, |rows| bar.advance(rows)).await;
     bar.end();
     talk::say(format!("imported {} bars", crate::table::count(written?.rows)));
     Ok(())

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
+use store::export::write_file;
 
 use super::compare::Got;
+use super::edit;
 use crate::args;
 use crate::command::diff::trade_header;
 use crate::fail::{Code, Fail};
@@ -22,6 +24,9 @@ const HEADER: &str = "# Baselines of `backtest check`. Edit cases and tolerances
 pub(super) struct Baseline {
     #[serde(rename = "case")]
     pub(super) cases: Vec<Case>,
+    /// The file as it was read, with what only a person reads.
+    #[serde(skip)]
+    text: String,
 }
 
 /// One run and what is expected of it. Keys of `rules` are the flags of `backtest run` with `_` for `-`.
@@ -53,7 +58,7 @@ pub(super) struct Case {
     pub(super) expect: Option<Expect>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase", tag = "kind")]
 pub(super) enum Data {
     /// Bars of the synthetic generator.
@@ -115,19 +120,64 @@ impl Baseline {
             let error = anyhow::Error::new(error).context(format!("cannot read `{name}`"));
             Fail::new(Code::Data, error).hint("write a baseline with `backtest check --record`")
         })?;
-        toml::from_str(&text).map_err(|error| {
+        let read = toml::from_str(&text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let line = text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count() + 1;
             Fail::data(format!("{name}:{line}: {}", error.message()))
-        })
+        });
+        read.map(|read| Self { text, ..read })
     }
 
     /// Replaces the file in one step: an interrupted update leaves the old one.
     pub(super) fn write(&self, path: &Path) -> Result<(), Fail> {
-        let text = toml::to_string(self).map_err(|e| Fail::new(Code::Bug, e))?;
-        let beside = path.with_extension("toml.new");
-        std::fs::write(&beside, format!("{HEADER}{text}"))?;
-        Ok(std::fs::rename(&beside, path)?)
+        let plain = toml::to_string(self).map_err(|e| Fail::new(Code::Bug, e))?;
+        let text = match self.text.as_str() {
+            "" => format!("{HEADER}{plain}"),
+            old => edit::merged(old, &plain).map_err(|e| Fail::new(Code::Bug, e))?,
+        };
+        Ok(write_file(path, text.as_bytes())?)
+    }
+
+    /// Takes what came out of the case as its expectation, and writes its trades beside the baseline.
+    pub(super) fn expect(&mut self, nth: usize, base: &Path, got: &Got) -> Result<(), Fail> {
+        let trades = self.trades_file(nth, base);
+        let file = base.parent().unwrap_or(Path::new("")).join(&trades);
+        super::make_folder(file.parent().unwrap_or(Path::new("")))?;
+        let mut text = format!("{}\n", trade_header());
+        got.trades.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
+        write_file(&file, text.as_bytes())?;
+        let expect = &mut self.cases[nth].expect;
+        // A metric that somebody took out of the file stays out.
+        let kept = expect.take().map(|old| old.metrics);
+        let wanted = |name: &String| kept.as_ref().is_none_or(|old| old.contains_key(name));
+        let metrics = got.metrics.iter().filter(|(name, _)| wanted(name));
+        *expect = Some(Expect {
+            engine: sim::VERSION.to_owned(),
+            strategy: got.strategy.clone(),
+            rules: got.rules.clone(),
+            data: got.data.clone(),
+            trades,
+            metrics: metrics.map(|(n, v)| (n.clone(), v.clone())).collect(),
+        });
+        Ok(())
+    }
+
+    /// The file for the trades of a case, from where the baseline lies: by its name, and with a number where names that
+    /// differ in signs alone would share one.
+    fn trades_file(&self, nth: usize, base: &Path) -> PathBuf {
+        let folder = format!("{}.trades", base.file_stem().unwrap_or_default().to_string_lossy());
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let slug: String = self.cases[nth].name.chars().map(plain).collect();
+        let others = self.cases.iter().enumerate().filter(|&(other, _)| other != nth);
+        let taken: Vec<&PathBuf> =
+            others.filter_map(|(_, case)| Some(&case.expect.as_ref()?.trades)).collect();
+        let (mut file, mut number) = (Path::new(&folder).join(format!("{slug}.csv")), 1);
+        // Some file systems know no case.
+        while taken.iter().any(|t| t.as_os_str().eq_ignore_ascii_case(&file)) {
+            number += 1;
+            file = Path::new(&folder).join(format!("{slug}_{number}.csv"));
+        }
+        file
     }
 }
 
@@ -195,33 +245,6 @@ impl Case {
         self.set.iter().for_each(|(name, v)| flag("set", Some(format!("{name}={}", v.text()))));
         self.rules.iter().for_each(|(name, v)| flag(name, Some(v.text())));
         super::parsed(line)
-    }
-
-    /// Takes what came out as the expectation, and writes its trades beside the baseline.
-    pub(super) fn expect(&mut self, base: &Path, got: &Got) -> Result<(), Fail> {
-        let stem = base.file_stem().unwrap_or_default().to_string_lossy();
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let slug: String = self.name.chars().map(plain).collect();
-        let trades = PathBuf::from(format!("{stem}.trades")).join(format!("{slug}.csv"));
-        let folder = base.parent().unwrap_or(Path::new(""));
-        let file = folder.join(&trades);
-        std::fs::create_dir_all(file.parent().unwrap_or(Path::new("")))?;
-        let mut text = format!("{}\n", trade_header());
-        got.trades.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
-        std::fs::write(&file, text)?;
-        // A metric that somebody took out of the file stays out.
-        let kept = self.expect.take().map(|old| old.metrics);
-        let wanted = |name: &String| kept.as_ref().is_none_or(|old| old.contains_key(name));
-        let metrics = got.metrics.iter().filter(|(name, _)| wanted(name));
-        self.expect = Some(Expect {
-            engine: sim::VERSION.to_owned(),
-            strategy: got.strategy.clone(),
-            rules: got.rules.clone(),
-            data: got.data.clone(),
-            trades,
-            metrics: metrics.map(|(n, v)| (n.clone(), v.clone())).collect(),
-        });
-        Ok(())
     }
 }
 
