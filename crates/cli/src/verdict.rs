@@ -161,6 +161,14 @@ fn words(kind: &str, place: &Value) -> String {
         ("duplicates", _) => format!("{bars_are} are equal"),
         ("zero_volume", _) => format!("{bars_are} without volume"),
         ("flat", _) => format!("{bars_are} at {}", price("price")),
+        ("outliers", "first") => {
+            let (close, next, times) = (price("close"), price("next"), magnitude(size));
+            format!("the data begin at {close}, then {next}: {times} x the usual move")
+        }
+        ("outliers", "last") => {
+            let (close, next, times) = (price("close"), price("next"), magnitude(size));
+            format!("the data end at {close}, {next} before: {times} x the usual move")
+        }
         ("outliers", _) => {
             format!("{how} {before}, {}, {after}: {} x the usual move", price(how), magnitude(size))
         }

@@ -57,7 +57,8 @@ pub enum Kind {
     ZeroVolume,
     /// The price stood still: open = high = low = close, bar after bar. Size: bars of the run.
     Flat,
-    /// The price jumped away and came back. Size: multiples of the usual move.
+    /// The price jumped away and came back, or the first or last bars lie far from the rest. Size: multiples of the
+    /// usual move.
     Outliers,
     /// A bar opens at no multiple of its timeframe. Size: seconds behind the grid.
     OffGrid,
@@ -124,9 +125,10 @@ pub struct Place {
     pub bars: usize,
     /// How bad it is, in the unit that [`Kind`] says.
     pub size: f64,
-    /// Which way it is wrong, in one word, where a kind has several ways; else empty. Of outliers the column; of
-    /// time zones `block` (equals the bars so many hours before), `clock_change` (an hour is missing where clocks
-    /// are changed) or `opening` (opens so many hours off the grid); of splits `power_of_ten` or `level`.
+    /// Which way it is wrong, in one word, where a kind has several ways; else empty. Of outliers the column, or
+    /// `first` or `last` of bars that begin or end the series; of time zones `block` (equals the bars so many hours
+    /// before), `clock_change` (an hour is missing where clocks are changed) or `opening` (opens so many hours off the
+    /// grid); of splits `power_of_ten` or `level`.
     pub how: &'static str,
     /// Prices that show it, by name, in units of 1e-8.
     pub prices: Vec<(&'static str, i64)>,

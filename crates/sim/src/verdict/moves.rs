@@ -1,7 +1,9 @@
 //! Prices that jump: away and back (outliers), or away for good (splits), measured by the usual move.
 //! No time is looked at beyond whether one bar follows another.
 
-use super::{Found, Series};
+use std::ops::Range;
+
+use super::{Found, Place, Series};
 
 /// Fewest moves from which a usual one can be told.
 const LEAST_MOVES: usize = 20;
@@ -53,26 +55,61 @@ fn scale(s: &Series<'_>, usual: f64, i: usize, end: usize) -> f64 {
     if moves.len() < NEIGHBOURS { usual } else { median(&mut moves).max(usual) }
 }
 
-/// Bars whose close leaves and comes back within a few bars, or whose high or low does within the bar.
+/// Bars whose close leaves and comes back within a few bars, or whose high or low does within the bar; and the first or
+/// last bars when they lie far from the rest.
 pub(super) fn outliers(s: &Series<'_>, usual: f64) -> Found {
     let mut found = Found::default();
-    let least = FACTOR * usual;
-    let mut i = 1;
-    while i < s.len() {
-        let jump = s.follows(i).then(|| jump(s, i, least)).flatten();
-        let Some(Jump { end, column, price, back, size }) = jump else {
+    let (n, least) = (s.len(), FACTOR * usual);
+    let mut i = 0;
+    if let Some(first) = (1..=RETURN_BARS).rev().find_map(|end| astray(s, usual, 0..end)) {
+        i = first.bars;
+        found.add(first);
+    }
+    while i < n {
+        let Some(Jump { end, column, price, back, size }) = jump(s, i, least) else {
             i += 1;
             continue;
         };
         let times = size / scale(s, usual, i, end);
         if times >= FACTOR {
             let mut place = s.place(i, end, times, column);
-            place.prices = vec![("before", s.close[i - 1]), (column, price), ("after", back)];
+            place.prices = vec![("before", before(s, i)), (column, price), ("after", back)];
             found.add(place);
         }
         i = end;
     }
+    if let Some(last) = (n - RETURN_BARS..n).find_map(|i| astray(s, usual, i..n)) {
+        found.add(last);
+    }
     found
+}
+
+/// The bars of `odd`, the first or the last ones, when all of their closes lie far from the bars next to them. So few do
+/// not say whether the price was about to come back, or where it had come from.
+fn astray(s: &Series<'_>, usual: f64, odd: Range<usize>) -> Option<Place> {
+    let is_first = odd.start == 0;
+    // The bar that the move leads to, the closes at its ends, and more bars on the side that is not odd.
+    let i = if is_first { odd.end } else { odd.start };
+    let (own, other) = if is_first { (i - 1, i) } else { (i, i - 1) };
+    let mut more = if is_first { i + 1..i + 1 + RETURN_BARS } else { other - RETURN_BARS..other };
+    let size = moved(s.close[own], s.close[other]);
+    let times = size / scale(s, usual, odd.start, odd.end);
+    // As with splits: after a gap any move is fair, but not another unit.
+    if times < FACTOR || !(s.follows(i) || is_power_of_ten(size + 1.0)) {
+        return None;
+    }
+    let is_far = |a: usize, b: usize| moved(s.close[a], s.close[b]) >= size / 2.0;
+    if !odd.clone().all(|j| is_far(j, other)) || !more.all(|j| is_far(j, own)) {
+        return None;
+    }
+    let mut place = s.place(odd.start, odd.end, times, if is_first { "first" } else { "last" });
+    place.prices = vec![("close", s.close[own]), ("next", s.close[other])];
+    Some(place)
+}
+
+/// The close in front of bar `i`; of the first bar its own, for want of another.
+fn before(s: &Series<'_>, i: usize) -> i64 {
+    s.close[i.saturating_sub(1)]
 }
 
 /// A price that left and came back.
@@ -88,7 +125,7 @@ struct Jump {
 
 /// What jumps at bar `i` by at least `least`.
 fn jump(s: &Series<'_>, i: usize, least: f64) -> Option<Jump> {
-    let (before, close) = (s.close[i - 1], s.close[i]);
+    let (before, close) = (before(s, i), s.close[i]);
     let (low, high) = (before.min(close).min(s.low[i]), before.max(close).max(s.high[i]));
     if is_near(low, high, least) {
         return None;

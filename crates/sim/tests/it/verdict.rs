@@ -222,6 +222,47 @@ fn a_price_that_jumps_away_and_comes_back_is_an_outlier() {
 }
 
 #[test]
+fn the_first_and_last_bars_are_outliers_when_they_lie_far_from_the_rest() {
+    const N: usize = 900;
+    for (k, by) in (1..=4).flat_map(|k| [10.0, 0.5, 0.00004].map(|by| (k, by))) {
+        for (range, how, next) in [(0..k, "first", k), (N - k..N, "last", N - k - 1)] {
+            let mut bars = Bars::walk("1m", N);
+            bars.scale(range.clone(), by);
+            let found = bars.only(Kind::Outliers);
+            let place = &found.worst[0];
+            assert_eq!((found.places, place.bars, place.how), (1, k, how), "{k} bars x {by}");
+            assert_eq!(place.from_us, bars.time[range.start]);
+            assert_eq!(price(place, "next"), bars.close[next] / CENT);
+            assert!(place.size > 100.0, "{}", place.size);
+            // Further in they are what they always were.
+            let mut inside = Bars::walk("1m", N);
+            inside.scale(if range.start == 0 { 1..k + 1 } else { N - k - 1..N - 1 }, by);
+            let verdict = inside.verdict();
+            let found = verdict.of(&[Kind::Outliers]).next().expect("found");
+            assert_eq!((found.places, found.worst[0].bars, found.worst[0].how), (1, k, "close"));
+        }
+    }
+    // Of five bars it can be told that they stay.
+    for range in [0..5, N - 5..N] {
+        let mut bars = Bars::walk("1m", N);
+        bars.scale(range, 10.0);
+        assert_eq!(bars.only(Kind::Splits).worst[0].how, "power_of_ten");
+    }
+    // The first bar has no close in front of it, and a high and a low nevertheless.
+    let mut high = Bars::walk("1m", N);
+    high.high[0] *= 3;
+    assert_eq!(high.only(Kind::Outliers).worst[0].how, "high");
+    // Behind a gap: any move is fair, another unit is not, nor one that is taken back.
+    for (by, range, places) in [(1.5, N - 2..N, 0), (10.0, N - 2..N, 1), (1.5, 500..502, 1)] {
+        let mut bars = Bars::walk("1m", N);
+        bars.scale(range.clone(), by);
+        let verdict = bars.without(range.start - 30..range.start).verdict();
+        let found = verdict.of(&[Kind::Outliers]).next().map_or(0, |found| found.places);
+        assert_eq!(found, places, "x {by} at {range:?}");
+    }
+}
+
+#[test]
 fn a_level_that_breaks_and_stays_is_a_split() {
     for (by, how) in
         [(100.0, "power_of_ten"), (0.001, "power_of_ten"), (1.5, "level"), (0.3, "level")]
