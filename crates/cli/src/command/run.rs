@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
     }
-    verdict::strict(&args.trust, &ask.symbol, &loaded)?;
+    verdict::strict(global, store, &args.trust, &ask.symbol, &loaded).await?;
     if args.trust.verify_lookahead {
         lookahead::verify(&prepared, &loaded.bars, "before the run").await?;
     }
@@ -47,6 +47,8 @@ pub(crate) async fn run(global: &Global, store: &Store, args: Run) -> Result<i64
     let id = match store.begin(&new).await? {
         Begun::Existing(id) => {
             talk::say(format!("this very run is kept already, as {id}"));
+            // The verdict that is kept with it may be an earlier version's, which found less.
+            verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
             id
         }
         Begun::New(id) => {
