@@ -42,22 +42,29 @@ pub(crate) fn money(value: Decimal) -> String {
     let rounded = value.round_dp(2);
     let whole = count(rounded.trunc().mantissa() / 10_i128.pow(rounded.trunc().scale()));
     let cents = (rounded.fract().abs() * Decimal::ONE_HUNDRED).trunc().normalize();
-    let sign = if rounded.is_sign_negative() && rounded.trunc().is_zero() { "-" } else { "" };
+    let is_below = rounded.is_sign_negative() && !rounded.is_zero();
+    let sign = if is_below && rounded.trunc().is_zero() { "-" } else { "" };
     format!("{sign}{whole}.{cents:0>2}")
 }
 
 /// A number with `places` decimals and a unit, or a dash when undefined.
 pub(crate) fn number(value: Option<f64>, places: usize, unit: &str) -> String {
     match value {
-        Some(value) => format!("{value:.places$}{unit}"),
+        Some(value) => format!("{:.places$}{unit}", shown(value, places)),
         None => "-".to_owned(),
     }
+}
+
+/// `value`, without its sign where no digit but zeros is shown.
+fn shown(value: f64, places: usize) -> f64 {
+    let is_zero = format!("{value:.places$}").parse().is_ok_and(|shown: f64| shown == 0.0);
+    if is_zero { 0.0 } else { value }
 }
 
 /// The same with its sign always shown.
 pub(crate) fn signed(value: Option<f64>, places: usize, unit: &str) -> String {
     match value {
-        Some(value) => format!("{value:+.places$}{unit}"),
+        Some(value) => format!("{:+.places$}{unit}", shown(value, places)),
         None => "-".to_owned(),
     }
 }
@@ -97,7 +104,14 @@ mod tests {
         assert_eq!(money("10000".parse().unwrap()), "10,000.00");
         assert_eq!(money("-0.07".parse().unwrap()), "-0.07");
         assert_eq!(money("-1234.567".parse().unwrap()), "-1,234.57");
+        assert_eq!(money("-0.004".parse().unwrap()), "0.00");
         assert_eq!(signed(Some(3.0), 2, " %"), "+3.00 %");
+        assert_eq!(
+            [-0.0, -0.00004, -0.00006].map(|v| number(Some(v), 4, "")),
+            ["0.0000", "0.0000", "-0.0001"]
+        );
+        assert_eq!(signed(Some(-0.001), 2, " %"), "+0.00 %");
+        assert_eq!([1, 2].map(|n| counted(n, "bar")), ["1 bar", "2 bars"]);
         assert_eq!(number(None, 2, " %"), "-");
     }
 

@@ -12,7 +12,7 @@ use crate::args::Global;
 use crate::args::kept::{TradeFormat, Trades};
 use crate::fail::Fail;
 use crate::report::{self, Heading};
-use crate::table::{count, table};
+use crate::table::{counted, table};
 use crate::talk;
 use crate::when;
 
@@ -177,7 +177,7 @@ pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Resu
         if global.json {
             talk::json(&json!({ "file": file.to_string(), "trades": n_trades }));
         } else {
-            talk::say(format!("wrote {} trades to {file}", count(n_trades as u64)));
+            talk::say(format!("wrote {} to {file}", counted(n_trades as u64, "trade")));
         }
     }
     Ok(())
@@ -201,7 +201,9 @@ fn plain(value: Option<Decimal>) -> String {
 /// Formatting alone would cut digits off.
 fn rounded(value: Option<Decimal>, places: usize) -> String {
     let round = |v: Decimal| v.round_dp(u32::try_from(places).unwrap_or_default());
-    value.map_or_else(String::new, |v| format!("{:.places$}", round(v)))
+    // What rounds to 0 has no sign.
+    let shown = |v: Decimal| if v.is_zero() { v.abs() } else { v };
+    value.map_or_else(String::new, |v| format!("{:.places$}", shown(round(v))))
 }
 
 fn trade_table(trades: &[TradeRow]) -> String {
@@ -256,8 +258,8 @@ pub(crate) async fn delete(global: &Global, store: &Store, ids: &[i64]) -> Resul
     if global.json {
         talk::json(&json!({ "deleted": deleted }));
     } else {
-        let results = if deleted == 1 { "result" } else { "results" };
-        talk::data(&format!("deleted {deleted} {results} with trades and equity"));
+        let results = counted(deleted, "result");
+        talk::data(&format!("deleted {results} with trades and equity"));
     }
     Ok(())
 }

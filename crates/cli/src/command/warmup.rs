@@ -10,7 +10,7 @@ use store::{LoadAsk, Loaded, Store};
 use crate::args::{Global, Warmup};
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::talk::{self, Bar, Unit};
 
 pub(crate) async fn warmup(global: &Global, store: &Store, args: Warmup) -> Result<(), Fail> {
@@ -68,29 +68,29 @@ fn page(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, report: &Report) ->
     rows.push(vec!["decisions".to_owned(), String::new(), bars(report.decisions), String::new()]);
     let header = ["bars needed before", "a first value", "within 1e-9", "the last bit"];
     let what = format!(
-        "warm-up of {} on {} {}, measured on {} bars from {STARTS} starts",
+        "warm-up of {} on {} {}, measured on {} from {STARTS} starts",
         prepared.definition.name,
         ask.symbol,
         ask.timeframe,
-        count(loaded.bars.len() as u64)
+        counted(loaded.bars.len() as u64, "bar")
     );
     let given =
-        format!("this range gives {} bars of warm-up", count(loaded.bars.n_warmup() as u64));
+        format!("this range gives {} of warm-up", counted(loaded.bars.n_warmup() as u64, "bar"));
     format!("{what}\n\n{}\n\n{given}", table(&header, &[1, 2, 3], rows))
 }
 
 fn warning(report: &Report, given: usize) -> Option<String> {
     let Some(needed) = report.needed() else {
         return Some(format!(
-            "warning: decisions still depend on where the data start after {} bars; a longer range may settle it",
-            count(report.shortest as u64)
+            "warning: decisions still depend on where the data start after {}; a longer range may settle it",
+            counted(report.shortest as u64, "bar")
         ));
     };
     (given < needed).then(|| {
         format!(
-            "warning: {} bars of warm-up are needed and this range gives {}: the first decisions depend on where the \
-             data start; give a later --from, or at least --warmup {needed}",
-            count(needed as u64),
+            "warning: a warm-up of {} is needed and this range gives {}: the first decisions depend on where the data \
+             start; give a later --from, or at least --warmup {needed}",
+            counted(needed as u64, "bar"),
             count(given as u64)
         )
     })
