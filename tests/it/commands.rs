@@ -161,11 +161,15 @@ fn faults_of_the_data_are_found_kept_and_refused() {
             "data check --symbol NOBODY",
             "data check --fail-on holes",
             "run sma_cross --symbol SPOILED --timeframe 5m --strict-data",
+            "run sma_cross --symbol SPOILED --timeframe 5m --strict-data=zero_volume",
             "run sma_cross --symbol SPOILED --timeframe 5m --strict-data=duplicates",
             "sweep sma_cross --symbol SPOILED --timeframe 5m --param slow=20,40 --param fast=5 --strict-data=splits",
+            "sweep sma_cross --symbol BTCUSDT --param slow=20,40 --param fast=5 --strict-data=zero_volume",
         ]
     ));
     assert_eq!(shell.run(&format!("{gaps} splits")).code, Some(0), "they begin later");
+    let again = shell.run("run sma_cross --symbol SPOILED --timeframe 5m").stderr;
+    assert!(again.contains("the data of SPOILED 1m have faults: gaps 1, "), "{again}");
     // What is kept says the same as the check, and decides no identity.
     let kept = shell.json("show 1 --json");
     let checked = shell.json("data check --symbol SPOILED --json");

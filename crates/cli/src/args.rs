@@ -233,7 +233,8 @@ pub(crate) struct Run {
 /// What has to hold before a number is believed.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Trust {
-    /// Refuse bars in which `data check` would find something; or only some kinds: --strict-data=gaps,outliers
+    /// Refuse bars in which `data check` would find something, volumes included; or only some kinds:
+    /// --strict-data=gaps,outliers
     #[arg(
         long,
         value_name = "KIND,…",

@@ -9,7 +9,7 @@ use sim::rules::Rules;
 use sim::sweep::Outcome;
 use store::Loaded;
 
-use crate::table::{count, money, number, signed, sparkline};
+use crate::table::{count, counted, money, number, signed, sparkline};
 use crate::verdict;
 use crate::when;
 
@@ -150,7 +150,7 @@ pub(crate) fn block(heading: &Heading, metrics: &Value, daily: &[f64]) -> String
 fn title(heading: &Heading) -> Vec<String> {
     let source = heading.source_timeframe.as_ref().filter(|s| **s != heading.timeframe);
     let made = source.map_or_else(String::new, |s| format!(" made from {s}"));
-    let bars = heading.bars.map_or_else(String::new, |n| format!(", {} bars", count(n)));
+    let bars = heading.bars.map_or_else(String::new, |n| format!(", {}", counted(n, "bar")));
     let mut lines = vec![format!(
         "{} on {} {}{made}, {} to {}{bars}",
         heading.strategy,
@@ -247,18 +247,20 @@ fn remarks(heading: &Heading, metrics: &Value) -> Vec<String> {
     if n("ambiguous_bars") > 0 {
         let rule = heading.rules.iter().find(|(name, _)| name == "intrabar");
         let rule = rule.map_or("?", |(_, value)| value);
-        remarks.push(format!("{} ambiguous bars decided by `{rule}`", count(n("ambiguous_bars"))));
+        let bars = counted(n("ambiguous_bars"), "ambiguous bar");
+        remarks.push(format!("{bars} decided by `{rule}`"));
     }
     let missing = metrics.pointer("/data/missing_bars").and_then(Value::as_i64).unwrap_or(0);
     if missing > 0 {
-        remarks.push(format!("{} bars are missing in the data", count(missing)));
+        let are = if missing == 1 { "is" } else { "are" };
+        remarks.push(format!("{} {are} missing in the data", counted(missing, "bar")));
     }
     remarks.extend(metrics.pointer("/data/verdict").and_then(verdict::clean));
     if metrics.pointer("/data/short_warmup") == Some(&json!(true)) {
         let bars = metrics.pointer("/data/warmup_bars").and_then(Value::as_i64).unwrap_or(0);
         remarks.push(match bars {
             0 => "no warm-up: indicators begin with the first bar traded".to_owned(),
-            _ => format!("warm-up is short: only {} bars before the range", count(bars)),
+            _ => format!("warm-up is short: only {} before the range", counted(bars, "bar")),
         });
     }
     if metrics.pointer("/conventions/fill") == Some(&json!("close")) {

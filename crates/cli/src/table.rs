@@ -51,7 +51,7 @@ pub(crate) fn counted(n: impl Into<i128>, thing: &str) -> String {
 /// Money with thousands apart and two decimals, or more where that would leave less than three digits of it.
 pub(crate) fn money(value: Decimal) -> String {
     let rounded = value.round_dp(decimals(value)).normalize();
-    let sign = if rounded.is_sign_negative() { "-" } else { "" };
+    let sign = if rounded.is_sign_negative() && !rounded.is_zero() { "-" } else { "" };
     let places = rounded.scale().max(2) as usize;
     let digits = format!("{:.places$}", rounded.abs());
     let (whole, cents) = digits.split_once('.').unwrap_or((&digits, "00"));
@@ -76,15 +76,21 @@ pub(crate) fn number(value: Option<f64>, places: usize, unit: &str) -> String {
     const LONG: f64 = 1e12;
     match value {
         Some(value) if value.abs() >= LONG => format!("{value:.places$e}{unit}"),
-        Some(value) => format!("{value:.places$}{unit}"),
+        Some(value) => format!("{:.places$}{unit}", shown(value, places)),
         None => "-".to_owned(),
     }
+}
+
+/// `value`, without its sign where no digit but zeros is shown.
+fn shown(value: f64, places: usize) -> f64 {
+    let is_zero = format!("{value:.places$}").parse().is_ok_and(|shown: f64| shown == 0.0);
+    if is_zero { 0.0 } else { value }
 }
 
 /// The same with its sign always shown.
 pub(crate) fn signed(value: Option<f64>, places: usize, unit: &str) -> String {
     match value {
-        Some(value) if value.is_sign_negative() => number(Some(value), places, unit),
+        Some(value) if shown(value, places) < 0.0 => number(Some(value), places, unit),
         Some(value) => format!("+{}", number(Some(value), places, unit)),
         None => "-".to_owned(),
     }
@@ -130,6 +136,12 @@ mod tests {
         assert_eq!(money("0.0000123456".parse().unwrap()), "0.0000123");
         assert_eq!(money("0.000000001".parse().unwrap()), "0.00");
         assert_eq!(signed(Some(3.0), 2, " %"), "+3.00 %");
+        assert_eq!(
+            [-0.0, -0.00004, -0.00006].map(|v| number(Some(v), 4, "")),
+            ["0.0000", "0.0000", "-0.0001"]
+        );
+        assert_eq!(signed(Some(-0.001), 2, " %"), "+0.00 %");
+        assert_eq!([1, 2].map(|n| counted(n, "bar")), ["1 bar", "2 bars"]);
         assert_eq!(number(None, 2, " %"), "-");
     }
 

@@ -6,12 +6,13 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 use sim::exact;
 use sim::verdict::{Finding, Kind, Place, Verdict};
-use store::Loaded;
+use store::{Loaded, Range, Store};
 
-use crate::args::Trust;
+use crate::args::{Global, Trust};
 use crate::fail::Fail;
 use crate::report::digits;
 use crate::table::{count, counted, table};
+use crate::talk::{Bar, Unit};
 use crate::when;
 
 /// Places of a kind that a page shows; JSON has more.
@@ -101,9 +102,9 @@ pub(crate) fn clean(verdict: &Value) -> Option<String> {
 
 /// `240 bars of 1h, volumes not read`
 fn read(verdict: &Value) -> String {
-    let bars = count(verdict["bars"].as_u64().unwrap_or(0));
+    let bars = counted(verdict["bars"].as_u64().unwrap_or(0), "bar");
     let unread = if verdict["volume_read"] == json!(false) { ", volumes not read" } else { "" };
-    format!("{bars} bars of {}{unread}", verdict["timeframe"].as_str().unwrap_or("?"))
+    format!("{bars} of {}{unread}", verdict["timeframe"].as_str().unwrap_or("?"))
 }
 
 /// The table of a stored verdict that found something.
@@ -259,12 +260,25 @@ pub(crate) fn refuse(all: &[Judged], kinds: &Kinds, way_out: &str) -> Result<(),
     Err(Fail::data(message).hint(way_out.to_owned()))
 }
 
-/// Refuses the bars of a run or a sweep where `--strict-data` asks for it.
-pub(crate) fn strict(trust: &Trust, symbol: &str, loaded: &Loaded) -> Result<(), Fail> {
+/// Refuses the bars of a run or a sweep where `--strict-data` asks for it, by what `data check` would find in them:
+/// volumes that the strategy does not read are read for it when a kind needs them. They enter no fingerprint.
+pub(crate) async fn strict(
+    global: &Global,
+    store: &Store,
+    trust: &Trust,
+    symbol: &str,
+    loaded: &Loaded,
+) -> Result<(), Fail> {
     let Some(kinds) = &trust.strict_data else { return Ok(()) };
-    let judged = Judged { symbol: symbol.to_owned(), verdict: loaded.verdict.clone() };
+    let mut verdict = loaded.verdict.clone();
+    if !verdict.volume_read && kinds.0.iter().any(|kind| kind.needs_volume()) {
+        let (from, to) = verdict.range_us;
+        let range = Range { from_us: Some(from), to_us: Some(to) };
+        let bar = Bar::new(Unit::Rows, global.json);
+        verdict = store.judge(symbol, verdict.timeframe, range, &bar).await?;
+    }
     refuse(
-        &[judged],
+        &[Judged { symbol: symbol.to_owned(), verdict }],
         kinds,
         "`backtest data check` shows more of it; mend the data, or name the kinds that matter, such as \
          --strict-data=gaps,outliers",

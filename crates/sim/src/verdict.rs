@@ -98,6 +98,12 @@ impl Kind {
             Self::Invalid => "invalid",
         }
     }
+
+    /// Whether volumes have to be read to find all of this kind.
+    #[must_use]
+    pub fn needs_volume(self) -> bool {
+        matches!(self, Self::Duplicates | Self::ZeroVolume | Self::Invalid)
+    }
 }
 
 impl fmt::Display for Kind {

@@ -7,7 +7,7 @@ use store::cache::{self, Kept};
 
 use crate::args::{Cache, Global};
 use crate::fail::Fail;
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::talk;
 
 /// Bytes of a MiB.
@@ -41,8 +41,8 @@ pub(crate) fn cache(global: &Global, command: &Cache) -> Result<(), Fail> {
                 let (files, bytes) = (cleared.files, cleared.bytes);
                 talk::json(&json!({ "folder": place, "files": files, "bytes": bytes }));
             } else {
-                let files = count(cleared.files);
-                talk::data(&format!("deleted {files} files, {} in `{place}`", size(cleared.bytes)));
+                let files = counted(cleared.files, "file");
+                talk::data(&format!("deleted {files}, {} in `{place}`", size(cleared.bytes)));
             }
         }
     }

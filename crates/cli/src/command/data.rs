@@ -10,7 +10,7 @@ use store::{Held, Range, Store};
 
 use crate::args::{Data, DataCheck, Export, Global};
 use crate::fail::{Code, Fail};
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::talk::{self, Bar, Unit};
 use crate::verdict::{self, Judged};
 use crate::when;
@@ -70,8 +70,8 @@ async fn check(global: &Global, store: &Store, args: DataCheck) -> Result<(), Fa
         let begun = Instant::now();
         let verdict = store.judge(&symbol, timeframe, range, &bar).await?;
         if global.verbose > 0 {
-            let (bars, took) = (count(verdict.bars as u64), begun.elapsed().as_secs_f64());
-            talk::say(format!("{symbol} {timeframe}: {bars} bars read and judged in {took:.3} s"));
+            let (bars, took) = (counted(verdict.bars as u64, "bar"), begun.elapsed().as_secs_f64());
+            talk::say(format!("{symbol} {timeframe}: {bars} read and judged in {took:.3} s"));
         }
         all.push(Judged { symbol, verdict });
     }
@@ -154,7 +154,7 @@ async fn export(global: &Global, store: &Store, args: Export) -> Result<(), Fail
         if global.json {
             talk::json(&json!({ "file": file.to_string(), "bars": rows }));
         } else {
-            talk::say(format!("wrote {} bars to {file}", count(rows)));
+            talk::say(format!("wrote {} to {file}", counted(rows, "bar")));
         }
     }
     Ok(())

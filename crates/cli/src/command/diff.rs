@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sim::timeframe::DAY_US;
 use store::{EquityRow, TradeRow};
 
-use crate::table::{count, money, table};
+use crate::table::{count, counted, money, table};
 use crate::when;
 
 /// What is compared of a trade. A line of a baseline's file of trades has the first eight.
@@ -161,13 +161,13 @@ impl EquityGap {
         if left == right {
             let end = signed(self.last);
             return format!(
-                "daily equity: the same on {} common days; at the end {end}",
-                self.days
+                "daily equity: the same on {}; at the end {end}",
+                counted(self.days as u64, "common day")
             );
         }
         format!(
-            "daily equity, {} common days: furthest apart on {}, {} ({} and {}); at the end {}",
-            count(self.days as u64),
+            "daily equity, {}: furthest apart on {}, {} ({} and {}); at the end {}",
+            counted(self.days as u64, "common day"),
             when::show(day),
             signed(right - left),
             money(left),

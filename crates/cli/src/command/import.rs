@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::again::until_done;
 use crate::args::{self, Global, Import};
 use crate::fail::{Code, Fail};
-use crate::table::count;
+use crate::table::counted;
 use crate::talk::{self, Bar, Unit};
 use crate::when;
 
@@ -271,14 +271,14 @@ impl Imported {
             (Some(from), Some(to)) => format!(", {} to {}", when::show(from), when::show(to)),
             _ => String::new(),
         };
-        let (rows, symbol, timeframe) = (count(self.rows), &self.symbol, self.timeframe);
-        talk::data(&format!("{name}: {rows} bars of {symbol} {timeframe}{range}"));
+        let (bars, symbol, timeframe) = (counted(self.rows, "bar"), &self.symbol, self.timeframe);
+        talk::data(&format!("{name}: {bars} of {symbol} {timeframe}{range}"));
         if report.rounded > 0 {
-            talk::say(format!("  {} values were rounded to 8 places", count(report.rounded)));
+            talk::say(format!("  rounded {} to 8 places", counted(report.rounded, "value")));
         }
         if let Some(beside) = &report.refused_file {
-            let bad = count(report.bad.total());
-            talk::say(format!("  {bad} bad rows were left out, see {}", beside.display()));
+            let bad = counted(report.bad.total(), "bad row");
+            talk::say(format!("  left out {bad}, see {}", beside.display()));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::args::Global;
 use crate::args::kept::{TradeFormat, Trades};
 use crate::fail::Fail;
 use crate::report::{self, Heading};
-use crate::table::{count, decimals, table};
+use crate::table::{counted, decimals, table};
 use crate::talk;
 use crate::when;
 
@@ -180,7 +180,7 @@ pub(crate) async fn trades(global: &Global, store: &Store, args: Trades) -> Resu
         if global.json {
             talk::json(&json!({ "file": file.to_string(), "trades": n_trades }));
         } else {
-            talk::say(format!("wrote {} trades to {file}", count(n_trades as u64)));
+            talk::say(format!("wrote {} to {file}", counted(n_trades as u64, "trade")));
         }
     }
     Ok(())
@@ -202,7 +202,9 @@ fn plain(value: Option<Decimal>) -> String {
 /// Formatting alone would cut digits off.
 fn rounded(value: Option<Decimal>, places: u32) -> String {
     let width = places as usize;
-    value.map_or_else(String::new, |v| format!("{:.width$}", v.round_dp(places)))
+    // What rounds to 0 has no sign.
+    let shown = |v: Decimal| if v.is_zero() { v.abs() } else { v };
+    value.map_or_else(String::new, |v| format!("{:.width$}", shown(v.round_dp(places))))
 }
 
 fn trade_table(trades: &[TradeRow]) -> String {
@@ -262,8 +264,8 @@ pub(crate) async fn delete(global: &Global, store: &Store, ids: &[i64]) -> Resul
     if global.json {
         talk::json(&json!({ "deleted": deleted }));
     } else {
-        let results = if deleted == 1 { "result" } else { "results" };
-        talk::data(&format!("deleted {deleted} {results} with trades and equity"));
+        let results = counted(deleted, "result");
+        talk::data(&format!("deleted {results} with trades and equity"));
     }
     Ok(())
 }

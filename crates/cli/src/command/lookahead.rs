@@ -11,7 +11,7 @@ use store::Store;
 use crate::args::{Global, Lookahead, SEED};
 use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
-use crate::table::count;
+use crate::table::{count, counted};
 use crate::talk::{self, Bar, Unit};
 use crate::when;
 
@@ -67,11 +67,11 @@ async fn check(
 /// What a check that found nothing says.
 fn told(name: &str, report: &Report, by_expressions: bool) -> String {
     let mut text = format!(
-        "`{name}` does not look ahead: the future was cut off and scrambled at {} places, and none of {} changes of \
-         mind and {} trades before them changed",
-        count(report.cuts as u64),
-        count(report.changes_of_mind as u64),
-        count(report.trades as u64)
+        "`{name}` does not look ahead: the future was cut off and scrambled at {}, and none of {} of mind and {} \
+         before them changed",
+        counted(report.cuts as u64, "place"),
+        counted(report.changes_of_mind as u64, "change"),
+        counted(report.trades as u64, "trade")
     );
     if by_expressions {
         text.push_str("\nits rules are expressions, which cannot by construction");

@@ -175,8 +175,8 @@ pub(crate) fn took(global: &Global, symbol: &str, loaded: &Loaded) {
         let (asking, kept) = (s(took.asking), s(took.kept));
         parts += &format!(" (in all asking what is still true {asking}, kept months {kept})");
     }
-    let (bars, finishing) = (crate::table::count(loaded.source_bars), s(took.finishing));
-    talk::say(format!("{symbol}: {bars} bars loaded: {parts}, checking {finishing}"));
+    let (bars, finishing) = (crate::table::counted(loaded.source_bars, "bar"), s(took.finishing));
+    talk::say(format!("{symbol}: {bars} loaded: {parts}, checking {finishing}"));
 }
 
 async fn migrate(global: &Global) -> Result<(), Fail> {

@@ -65,7 +65,7 @@ async fn work(
         let (from, to) = (when::show(from), when::show(to));
         talk::say(format!("the bars held cover only {from} to {to} of the range asked for"));
     }
-    verdict::strict(&args.trust, &ask.symbol, &loaded)?;
+    verdict::strict(global, store, &args.trust, &ask.symbol, &loaded).await?;
     if args.trust.verify_lookahead {
         lookahead::verify(&prepared, &loaded.bars, "before the run").await?;
     }
@@ -73,6 +73,8 @@ async fn work(
     let id = match store.begin(&new).await? {
         Begun::Existing(id) => {
             talk::say(format!("this very run is kept already, as {id}"));
+            // The verdict that is kept with it may be an earlier version's, which found less.
+            verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
             id
         }
         Begun::New(id) => {

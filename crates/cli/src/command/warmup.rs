@@ -70,14 +70,14 @@ fn page(prepared: &Prepared, ask: &LoadAsk, loaded: &Loaded, report: &Report) ->
     rows.push(vec!["decisions".to_owned(), String::new(), bars(report.decisions), String::new()]);
     let header = ["bars needed before", "a first value", "within 1e-9", "the last bit"];
     let what = format!(
-        "warm-up of {} on {} {}, measured on {} bars from {STARTS} starts",
+        "warm-up of {} on {} {}, measured on {} from {STARTS} starts",
         prepared.definition.name,
         ask.symbol,
         ask.timeframe,
-        count(loaded.bars.len() as u64)
+        counted(loaded.bars.len() as u64, "bar")
     );
     let given =
-        format!("this range gives {} bars of warm-up", count(loaded.bars.n_warmup() as u64));
+        format!("this range gives {} of warm-up", counted(loaded.bars.n_warmup() as u64, "bar"));
     format!("{what}\n\n{}\n\n{given}", table(&header, &[1, 2, 3], rows))
 }
 
@@ -85,8 +85,8 @@ fn warning(report: &Report, bars: &Bars, asked: usize) -> Option<String> {
     let given = bars.n_warmup();
     let Some(needed) = report.needed() else {
         return Some(format!(
-            "warning: decisions still depend on where the data start after {} bars; a longer range may settle it",
-            count(report.shortest as u64)
+            "warning: decisions still depend on where the data start after {}; a longer range may settle it",
+            counted(report.shortest as u64, "bar")
         ));
     };
     (given < needed).then(|| {
@@ -97,7 +97,7 @@ fn warning(report: &Report, bars: &Bars, asked: usize) -> Option<String> {
             _ => format!("give at least --warmup {needed}"),
         };
         format!(
-            "warning: {} of warm-up are needed and this range gives {}: the first decisions depend on where the data \
+            "warning: a warm-up of {} is needed and this range gives {}: the first decisions depend on where the data \
              start; {more}",
             counted(needed as u64, "bar"),
             count(given as u64)

@@ -78,15 +78,14 @@ pub(super) fn outliers(s: &Series<'_>, usual: f64) -> Found {
         }
         i = end;
     }
-    (n - RETURN_BARS..n)
-        .find_map(|i| astray(s, usual, i..n))
-        .into_iter()
-        .for_each(|p| found.add(p));
+    if let Some(last) = (n - RETURN_BARS..n).find_map(|i| astray(s, usual, i..n)) {
+        found.add(last);
+    }
     found
 }
 
-/// The bars of `odd`, which are the first or the last ones, when their closes lie far from those next to them, and none
-/// of those lies near: so few bars do not say whether the price was about to come back, or had come from there.
+/// The bars of `odd`, the first or the last ones, when all of their closes lie far from the bars next to them. So few do
+/// not say whether the price was about to come back, or where it had come from.
 fn astray(s: &Series<'_>, usual: f64, odd: Range<usize>) -> Option<Place> {
     let is_first = odd.start == 0;
     // The bar that the move leads to, the closes at its ends, and more bars on the side that is not odd.

@@ -344,7 +344,7 @@ impl Other {
     }
 }
 
-fn on_servers(test: impl AsyncFn(Store, &Place)) {
+fn on_servers(test: &impl AsyncFn(Store, &Place)) {
     on_every_empty(async |place: &Place| {
         if place.edition != Edition::Sqlite {
             Store::migrate(&place.url).await.unwrap();
@@ -357,7 +357,7 @@ fn on_servers(test: impl AsyncFn(Store, &Place)) {
 
 #[test]
 fn what_is_saved_while_it_is_deleted_goes_too() {
-    on_servers(async |store, place| {
+    on_servers(&async |store, place| {
         for way in ["run", "prune", "sweep"] {
             let id = begin_new(&store, way).await;
             let mut other = Other::begins(place, "SELECT").await;
@@ -399,7 +399,7 @@ fn what_is_saved_while_it_is_deleted_goes_too() {
 /// Two that write to the same rows do not block each other: each begins with the lowest.
 #[test]
 fn rows_are_locked_in_the_order_of_their_ids() {
-    on_servers(async |store, place| {
+    on_servers(&async |store, place| {
         for way in ["keep", "delete"] {
             let low = begin_new(&store, &format!("{way} low")).await;
             let high = begin_new(&store, &format!("{way} high")).await;

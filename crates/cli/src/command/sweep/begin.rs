@@ -73,7 +73,7 @@ pub(super) async fn begin(
     for (nth, ask) in asks.iter().enumerate() {
         let loaded = store.load(ask, &Bar::new(Unit::Rows, global.json)).await?;
         crate::command::took(global, &ask.symbol, &loaded);
-        verdict::strict(&args.trust, &ask.symbol, &loaded)?;
+        verdict::strict(global, store, &args.trust, &ask.symbol, &loaded).await?;
         verdict::remark(&ask.symbol, &loaded.verdict).into_iter().for_each(talk::say);
         kept.series.push(series(ask, &loaded));
         kept.data.push(verdict::json(&loaded.verdict));
