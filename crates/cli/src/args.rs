@@ -267,6 +267,9 @@ pub(crate) struct Warmup {
     pub(crate) choice: Choice,
 }
 
+/// Bars of warm-up unless said otherwise.
+pub(crate) const WARMUP: usize = 1_000;
+
 /// What a strategy is run on, and how.
 #[derive(Args, Debug)]
 pub(crate) struct Choice {
@@ -284,7 +287,7 @@ pub(crate) struct Choice {
     #[command(flatten)]
     pub(crate) rules: Rules,
     /// Bars before the range that feed indicators only
-    #[arg(long, default_value_t = 1_000, value_name = "BARS")]
+    #[arg(long, default_value_t = WARMUP, value_name = "BARS")]
     pub(crate) warmup: usize,
 }
 
