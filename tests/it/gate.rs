@@ -245,6 +245,13 @@ fn recording_is_told_to_machines_and_its_flags_mean_nothing_without_it() {
     let told: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
     assert_eq!(told["file"], "baselines/sma_cross.toml");
     assert!(told["case"] == "sma_cross" && told["trades"].is_u64(), "{told}");
+    let file = "baselines/sma_cross.toml";
+    assert!(!read(&dir, file).contains("warmup"));
+    let warmup = ["--from", "2025-01-03", "--warmup", "7"];
+    let record = ["--record", "sma_cross", "--synthetic", "6000", "--timeframe", "15m"];
+    checked(dir.path(), &[&record[..], &warmup].concat());
+    assert!(read(&dir, file).contains("[case.rules]\nwarmup = 7\n"), "{}", read(&dir, file));
+    assert!(checked(dir.path(), &[]).ends_with("3 passed, 0 failed, 0 could not run\n"));
     for flags in [["--fee-bps", "3"], ["--symbol", "X"], ["--warmup", "5"], ["--synthetic", "9"]] {
         let output = check(dir.path(), &flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

@@ -271,6 +271,9 @@ pub(crate) struct Warmup {
     pub(crate) choice: Choice,
 }
 
+/// Bars of warm-up unless said otherwise.
+pub(crate) const WARMUP: usize = 1_000;
+
 /// What a strategy is run on, and how.
 #[derive(Args, Debug)]
 pub(crate) struct Choice {
@@ -288,7 +291,7 @@ pub(crate) struct Choice {
     #[command(flatten)]
     pub(crate) rules: Rules,
     /// Bars before the range that feed indicators only
-    #[arg(long, default_value_t = 1_000, value_name = "BARS", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = WARMUP, value_name = "BARS", allow_negative_numbers = true)]
     pub(crate) warmup: usize,
 }
 

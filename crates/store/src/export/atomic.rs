@@ -26,9 +26,13 @@ impl AtomicFile {
         let (file, beside) = match fs::metadata(target) {
             // In its place a file would take a device from everybody.
             Ok(about) if !about.is_file() => (OpenOptions::new().write(true).open(target)?, None),
-            _ => {
+            about => {
                 let target = followed(target)?;
                 let (file, temporary) = temporary(&target)?;
+                if let Ok(about) = about {
+                    // What only its owner may read stays so; where that cannot be said, the file matters more.
+                    let _ = file.set_permissions(about.permissions());
+                }
                 (file, Some((temporary, target)))
             }
         };

@@ -125,12 +125,14 @@ fn errors_name_the_target() {
 
 #[cfg(unix)]
 #[test]
-fn links_are_followed_and_what_is_no_file_stays_what_it_is() {
-    use std::os::unix::fs::{FileTypeExt as _, symlink};
+fn links_are_followed_and_what_is_written_over_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::create_dir(path("deep")).unwrap();
     std::fs::write(path("deep/old"), "old").unwrap();
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path("deep/old"), private).unwrap();
     for (to, link) in [("deep/old", "one"), ("one", "two"), ("deep/new", "dangling")] {
         symlink(to, path(link)).unwrap();
         write_file(&path(link), link.as_bytes()).unwrap();
@@ -138,6 +140,8 @@ fn links_are_followed_and_what_is_no_file_stays_what_it_is() {
         assert_eq!(std::fs::read(path(to)).unwrap(), link.as_bytes());
     }
     assert_eq!(std::fs::read(path("deep/old")).unwrap(), b"two");
+    let mode = std::fs::metadata(path("one")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may read it still");
     symlink("circle", path("circle")).unwrap();
     assert!(write_file(&path("circle"), b"").is_err());
     let pipe = path("pipe");

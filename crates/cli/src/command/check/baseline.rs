@@ -204,6 +204,8 @@ impl Case {
             let number = value.parse().ok().map(Word::of);
             (name.to_owned(), number.unwrap_or(Word::Text(value)))
         });
+        let warmup = i64::try_from(choice.warmup).ok().filter(|_| choice.warmup != args::WARMUP);
+        let warmup = warmup.map(|bars| ("warmup".to_owned(), Word::Whole(bars)));
         let minutes = |minutes| Data::Synthetic { seed: 1, minutes };
         let beside = |path: &PathBuf| Data::File { path: from_folder(base, path) };
         let timeframe = choice.timeframe.map(|t| t.to_string());
@@ -217,7 +219,7 @@ impl Case {
             to: to.map(crate::when::iso),
             data: args.synthetic.map(minutes).or(args.bars.as_ref().map(beside)),
             set: choice.set.iter().map(|(n, v)| (n.clone(), Word::of(*v))).collect(),
-            rules: rules.collect(),
+            rules: rules.chain(warmup).collect(),
             tolerance: BTreeMap::new(),
             expect: None,
         })
