@@ -1,5 +1,6 @@
 //! Finding a result again: `backtest list` with its filters and orders, `tag` and `notes`, on every backend and as a user
-//! who sees their own rows only; and of a sweep `top`, with what is said where there is nothing. What the rows themselves hold is `backends`' to test.
+//! who sees their own rows only; and of a sweep `top`, with what is best and what is said where there is nothing. What the rows
+//! themselves hold is `backends`' to test.
 
 use serde_json::{Value, json};
 
@@ -241,4 +242,42 @@ fn nothing_to_print_is_told_by_its_reason() {
     assert!(code == Some(3) && text.contains("every variant of sweep 2 failed, 12 by: "), "{text}");
     let (_, text) = said("sweep status 2");
     assert!(text.contains("12 failed by: "), "{text}");
+}
+
+/// The columns have no room for a gain of a thousandfold a month, and four places for one of a millionth.
+#[test]
+fn the_best_is_found_where_columns_say_nothing() {
+    for backend in backends() {
+        let shell = Shell::on(&backend.url);
+        let mut bars = market::bars(4, 60 * MINUTE_US, 40, false);
+        for (bar, price) in bars.iter_mut().zip(1..) {
+            let price = (1_000 + 25 * price) * 100_000_000;
+            (bar.open, bar.high, bar.low, bar.close) = (price, price, price, price);
+        }
+        shell.write("UP-1h.csv", &market::csv(&bars, false));
+        shell.ok("migrate");
+        shell.ok("import UP-1h.csv");
+        shell.ok("sweep buy_and_hold --symbol UP --timeframe 1h --param fee_bps=0,0.0001,0.0002 --trades none");
+        let order = |objective: &str| {
+            let top = shell.json(&format!("sweep top 1 --objective {objective} --json"));
+            let fee = |variant: &Value| variant["parameters"]["fee_bps"].to_string();
+            let all = top["variants"].as_array().expect("a list");
+            assert_eq!(all[0]["results"]["annual_return"], Value::Null, "beyond its column");
+            all.iter().map(fee).collect::<Vec<_>>()
+        };
+        assert_eq!(order("annual_return"), ["0", "0.0001", "0.0002"], "{}", backend.name);
+        assert_eq!(order("-final_capital"), ["0.0002", "0.0001", "0"]);
+        assert_eq!(
+            order("-total_return"),
+            ["0.0002", "0.0001", "0"],
+            "they differ behind the fourth place"
+        );
+        shell.ok("sweep prune 1 --best 1 --objective annual_return");
+        assert_eq!(order("annual_return"), ["0"], "{}", backend.name);
+        for fee in ["0", "0.0001"] {
+            shell.ok(&format!("run buy_and_hold --symbol UP --timeframe 1h --fee-bps {fee}"));
+        }
+        let ids = |sort: &str| shell.json(&format!("list --sort {sort} --json"))[0]["id"].clone();
+        assert_ne!(ids("annual_return"), ids("-annual_return"));
+    }
 }

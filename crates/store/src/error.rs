@@ -230,7 +230,7 @@ impl Error {
             }
             Self::NoBars(no_bars) => return Some(no_bars.hint()),
             Self::Bars { .. } | Self::Value { .. } => {
-                "import the bars again with `backtest import`, which checks every row"
+                "put that row right, or import the bars again with `backtest import`"
             }
             Self::RowCount { .. } => "try again",
             Self::NoPolicy { known, .. } => return Some(format!("the policies are {known}")),

@@ -34,7 +34,7 @@ pub enum BadRow {
     NegativeVolume,
     /// low ≤ open, close ≤ high does not hold.
     Range,
-    /// 10^12 or more, which DECIMAL(20,8) cannot hold, or a price that no simulation takes.
+    /// 10^12 or more: DECIMAL(20,8) cannot hold it.
     TooLarge,
     /// The time is not on the timeframe's grid.
     OffGrid,
@@ -52,7 +52,7 @@ impl BadRow {
             Self::PriceNotPositive => "price not above 0",
             Self::NegativeVolume => "negative volume",
             Self::Range => "low and high do not enclose open and close",
-            Self::TooLarge => "value too large (10^12 or more; a price above 92233720368)",
+            Self::TooLarge => "10^12 or more",
             Self::OffGrid => "time off the grid",
             Self::Duplicate => "duplicate time",
         }
@@ -81,8 +81,7 @@ impl BarRow {
             return Err(BadRow::Range);
         }
         let too_large = |v: i128| v >= exact::LIMIT_E8;
-        // A simulation takes prices of 63 bits.
-        if self.high > i128::from(i64::MAX)
+        if too_large(self.high)
             || too_large(self.volume)
             || optional.into_iter().flatten().any(too_large)
         {

@@ -6,24 +6,17 @@ use super::{Found, Series};
 /// Bars in a row whose price stands still that count: a minute or two without a trade is a quiet market, five bars in
 /// a row are a feed that repeats its last price or a market that was closed.
 const FLAT_BARS: usize = 5;
-/// Equal bars in a row that count, the first one included, when their volumes are equal too: chance does not do that.
-const EQUAL_BARS: usize = 2;
-/// The same when volumes were not read: on a coarse tick two or three small bars are equal by chance.
-const EQUAL_BARS_BY_PRICE: usize = 4;
-
-/// Runs of equal bars, those that stand still left to [`flat`].
+/// Runs of bars equal in price and volume, those that stand still left to [`flat`]. Of volumes that were not read, none: on a
+/// coarse tick even five small bars of equal prices are chance.
 pub(super) fn duplicates(s: &Series<'_>) -> Found {
-    let least = if s.volume.is_some() { EQUAL_BARS } else { EQUAL_BARS_BY_PRICE };
-    let volumes = |i: usize| match s.volume {
-        Some(v) => v.get(i) == v.get(i - 1) && v.get(i).is_some_and(|v| v > 0),
-        None => true,
+    let Some(volume) = s.volume else { return Found::default() };
+    let volumes = |i: usize| {
+        volume.get(i) == volume.get(i - 1) && volume.get(i).is_some_and(|volume| volume > 0)
     };
     let equal = |i: usize| i > 0 && s.same(i, i - 1) && !s.still(i) && volumes(i);
     // The first bar of a run is not equal to the one in front of it.
     runs(s.len(), equal, |found, from, to| {
-        if to - from + 1 >= least {
-            found.add(s.place(from - 1, to, count(to - from + 1), ""));
-        }
+        found.add(s.place(from - 1, to, count(to - from + 1), ""));
     })
 }
 

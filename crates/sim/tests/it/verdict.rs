@@ -156,12 +156,13 @@ fn bars_that_repeat_are_duplicates_and_bars_that_stand_still_are_flat() {
     bars.copy(99, 100);
     let found = bars.only(Kind::Duplicates);
     assert_eq!((found.places, found.bars, found.worst[0].from_us), (1, 2, START + 99 * MINUTE));
-    // Without volumes two equal bars may be chance; four are not.
-    bars.volume = None;
+    // Equal prices alone may be chance: so it is with other volumes, and not to be told without any.
+    bars.volume.as_mut().expect("read")[100] = Some(1);
     assert!(bars.verdict().is_clean());
+    bars.volume = None;
     bars.copy(99, 101);
     bars.copy(99, 102);
-    assert_eq!(bars.only(Kind::Duplicates).worst[0].bars, 4);
+    assert!(bars.verdict().is_clean());
 
     let mut flat = Bars::walk("1m", 500);
     for i in 200..206 {
