@@ -36,6 +36,14 @@ pub(crate) async fn until_done<T, F: Future<Output = Result<T, Error>>>(
 /// Does `act` again while the database is away, for a while.
 pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     store: &Store,
+    act: impl Fn() -> F,
+) -> Result<T, Fail> {
+    patiently_unless(store, &AtomicBool::new(false), act).await
+}
+
+/// The same, until somebody sets `give_up`.
+pub(crate) async fn patiently_unless<T, F: Future<Output = Result<T, Error>>>(
+    store: &Store,
     give_up: &AtomicBool,
     act: impl Fn() -> F,
 ) -> Result<T, Fail> {

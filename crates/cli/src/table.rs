@@ -89,11 +89,9 @@ fn shown(value: f64, places: usize) -> f64 {
 
 /// The same with its sign always shown.
 pub(crate) fn signed(value: Option<f64>, places: usize, unit: &str) -> String {
-    match value {
-        Some(value) if shown(value, places) < 0.0 => number(Some(value), places, unit),
-        Some(value) => format!("+{}", number(Some(value), places, unit)),
-        None => "-".to_owned(),
-    }
+    let number = number(value, places, unit);
+    // A dash, too, stays as it is.
+    if number.starts_with('-') { number } else { format!("+{number}") }
 }
 
 /// A line of blocks that shows the course of `values` in at most `width` characters.

@@ -67,8 +67,10 @@ impl Write for Quiet {
 
 /// Says something on stderr.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    let text = text.to_string();
-    let text = PLACE.get().map_or_else(|| text.clone(), |place| place.named_in(&text));
+    let mut text = text.to_string();
+    if let Some(place) = PLACE.get() {
+        text = place.named_in(&text);
+    }
     let _ = writeln!(io::stderr().lock(), "{}", shown(&text));
 }
 

@@ -14,7 +14,7 @@ use sqlx::{Arguments, PgPool, Row as _, SqlSafeStr, SqlitePool, Transaction, Val
 
 use crate::Backend;
 use crate::error::Error;
-use crate::postgres::value::{Interval, Jsonb, Numeric, time_us};
+use crate::postgres::value::{Interval, Jsonb, Numeric, TimeUs};
 
 /// How long one statement may take before it is given up, seconds; see [`crate::set_statement_limit`].
 static STATEMENT_LIMIT: AtomicU64 = AtomicU64::new(600);
@@ -408,13 +408,10 @@ fn postgres_int(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
 }
 
 fn postgres_time(row: &PgRow, column: &str) -> Result<Option<i64>, sqlx::Error> {
-    let bytes = row.try_get_raw(column)?;
-    if bytes.is_null() {
-        return Ok(None);
+    match row.try_get::<Option<TimeUs>, _>(column)? {
+        Some(TimeUs(None)) => Err(undecodable(column, "a time without end")),
+        time => Ok(time.and_then(|time| time.0)),
     }
-    let bytes = bytes.as_bytes().map_err(|e| undecodable(column, e))?;
-    let time = time_us(bytes.try_into().map_err(|e| undecodable(column, e))?);
-    time.map(Some).ok_or_else(|| undecodable(column, "a time without end"))
 }
 
 fn undecodable(column: &str, source: impl Into<sqlx::error::BoxDynError>) -> sqlx::Error {

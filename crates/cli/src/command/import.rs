@@ -42,7 +42,7 @@ pub(crate) async fn import(global: &Global, store: &Store, args: Import) -> Resu
     // In the order of the command line; what goes wrong with one file keeps no other from being tried.
     for path in &args.files {
         match done.next().await.flatten() {
-            None => left.push(path),
+            None => left.push(path.as_path()),
             Some(Ok(imported)) => {
                 work.bar.aside(|| imported.say(global));
                 documents.push(imported.document());
@@ -85,7 +85,7 @@ impl<'a> Fails<'a> {
     }
 
     /// Ends as the first of them did; `left` were not begun, of `files` in all.
-    fn end(self, left: &[&PathBuf], files: usize) -> Result<(), Fail> {
+    fn end(self, left: &[&Path], files: usize) -> Result<(), Fail> {
         let Some(first) = self.first else { return Ok(()) };
         if files == 1 {
             return Err(first);
@@ -97,8 +97,7 @@ impl<'a> Fails<'a> {
         let mut message =
             format!("{} of {files} files failed: {}", self.paths.len(), names(&self.paths));
         if !left.is_empty() {
-            let left: Vec<&Path> = left.iter().map(|path| path.as_path()).collect();
-            message += &format!("; {} not begun: {}", left.len(), names(&left));
+            message += &format!("; {} not begun: {}", left.len(), names(left));
         }
         Err(Fail::new(first.code, anyhow::anyhow!("{message}")))
     }

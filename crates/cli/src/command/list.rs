@@ -79,7 +79,6 @@ fn lines(rows: &[RunRow], sort: Option<&OverMetrics>) -> String {
 }
 
 fn line(row: &RunRow, by: Option<&OverMetrics>) -> Vec<String> {
-    let shown = |name| of(row, name);
     let trades = row.results.as_ref().and_then(|r| r.total_trades);
     let mut cells = vec![
         row.id.to_string(),
@@ -92,9 +91,9 @@ fn line(row: &RunRow, by: Option<&OverMetrics>) -> Vec<String> {
     cells.extend(by.map(|by| number(by.value(&|name| of(row, name)), 4, "")));
     cells.extend([
         trades.map_or_else(|| "-".to_owned(), count),
-        signed(shown("total_return"), 2, " %"),
-        number(shown("sharpe_ratio"), 2, ""),
-        number(shown("max_drawdown"), 2, " %"),
+        signed(of(row, "total_return"), 2, " %"),
+        number(of(row, "sharpe_ratio"), 2, ""),
+        number(of(row, "max_drawdown"), 2, " %"),
         row.tags.join(" "),
         row.name.clone(),
     ]);

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::Value;
 use sim::exact::shortest_decimal;
-use sim::expr::{Expr, ExprError, Type};
+use sim::expr::{Expr, Type};
 use sim::params::Params;
 use store::Results;
 
@@ -74,7 +74,7 @@ pub(crate) fn metric(r: &Results, name: &str) -> Option<Decimal> {
 }
 
 /// Seconds of a length of time in microseconds.
-pub(crate) fn seconds(us: i64) -> Decimal {
+fn seconds(us: i64) -> Decimal {
     Decimal::new(us, 6)
 }
 
@@ -85,15 +85,13 @@ pub(crate) fn float(value: Option<Decimal>) -> Option<f64> {
 
 /// A rule over `names`, which stand for numbers.
 pub(crate) fn rule(source: &str, names: &[&str]) -> Result<Expr, Fail> {
-    Expr::parse(source, Type::Rule, names).map_err(|e| refused(&e, None))
-}
-
-fn refused(error: &ExprError, or: Option<String>) -> Fail {
-    let fail = Fail::usage(error.render());
-    match error.hint().map(str::to_owned).or(or) {
-        Some(hint) => fail.hint(hint),
-        None => fail,
-    }
+    Expr::parse(source, Type::Rule, names).map_err(|error| {
+        let fail = Fail::usage(error.render());
+        match error.hint() {
+            Some(hint) => fail.hint(hint),
+            None => fail,
+        }
+    })
 }
 
 /// An expression over metrics.
@@ -118,15 +116,13 @@ impl OverMetrics {
 
     fn parse(source: &str, kind: Type) -> Result<Self, Fail> {
         let names = || format!("metrics: {}", METRICS.join(" "));
-        let expr = Expr::parse(source, kind, &METRICS).map_err(|e| match e.hint() {
-            // What is like a name of bars or of a parameter is no metric.
-            Some(hint)
-                if hint.starts_with("did you mean")
-                    && !METRICS.iter().any(|m| hint.contains(m)) =>
-            {
-                Fail::usage(e.render()).hint(names())
-            }
-            _ => refused(&e, Some(names())),
+        // What is like a name of bars or of a parameter is no metric.
+        let helps = |hint: &&str| {
+            !hint.starts_with("did you mean") || METRICS.iter().any(|m| hint.contains(m))
+        };
+        let expr = Expr::parse(source, kind, &METRICS).map_err(|error| {
+            let hint = error.hint().filter(helps).map_or_else(names, str::to_owned);
+            Fail::usage(error.render()).hint(hint)
         })?;
         if !expr.columns().is_empty() {
             let message = format!("`{}` reads bars, not metrics", expr.source());

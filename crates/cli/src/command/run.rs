@@ -1,7 +1,6 @@
 //! `backtest run`: one strategy, once, through the five hops, and the result kept as rows.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -295,7 +294,7 @@ async fn simulate(store: &Store, id: i64, prepared: Prepared, loaded: Loaded) ->
             let mut metrics = report::metrics_json(&run, &prepared.rules, &loaded);
             // Under its name another file may be saved tomorrow; this is the one that the numbers are of.
             metrics["strategy"] = prepared.definition.json().clone();
-            patiently(store, &AtomicBool::new(false), || store.finish(id, &run, &metrics)).await
+            patiently(store, || store.finish(id, &run, &metrics)).await
         }
         Err(failure) => {
             store.fail(id, &failure.to_string()).await?;

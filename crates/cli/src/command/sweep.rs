@@ -23,6 +23,7 @@ use store::Store;
 use store::sweeps::{Owner, SweepRow};
 use tokio::sync::Notify;
 
+use crate::again::patiently;
 use crate::args::Global;
 use crate::args::sweep::{Command, Judge as JudgeArgs, Start, Sweep, Work};
 use crate::fail::{Fail, Signals};
@@ -71,7 +72,7 @@ pub(crate) async fn sweep(
 
 /// The sweep of an id.
 async fn row(store: &Store, id: i64) -> Result<SweepRow, Fail> {
-    judge::read(store, || store.sweep(id)).await?.ok_or_else(|| {
+    patiently(store, || store.sweep(id)).await?.ok_or_else(|| {
         Fail::data(format!("`{}` keeps no sweep {id}", store.place()))
             .hint("`backtest sweep list` shows the ids")
     })

@@ -26,6 +26,18 @@ pub(crate) fn on_every_backend<F: Future<Output = ()>>(test: impl Fn(Store, Edit
     });
 }
 
+/// Runs `test` on every server, one after the other, on a migrated database.
+pub(crate) fn on_every_server(test: &impl AsyncFn(Store, &Place)) {
+    on_every_empty(async |place: &Place| {
+        if place.edition != Edition::Sqlite {
+            Store::migrate(&place.url).await.unwrap();
+            let store = Store::open(&place.url).await.unwrap();
+            test(store.clone(), place).await;
+            store.close().await;
+        }
+    });
+}
+
 /// Runs `test` on every backend, without tables on a server.
 #[expect(clippy::needless_pass_by_value, reason = "a closure, as every caller writes it")]
 pub(crate) fn on_every_empty(test: impl AsyncFn(&Place)) {

@@ -11,9 +11,9 @@ use sim::order::{Exit, ExitReason, Side, Trade};
 use sim::{DayMark, Run};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::sweeps::Lists;
-use store::{Begun, Edition, Error, ListFilter, NewRun, Store, StrategyRow};
+use store::{Begun, Error, ListFilter, NewRun, Store, StrategyRow};
 
-use crate::places::{Place, on_every_backend, on_every_empty};
+use crate::places::{Place, on_every_backend, on_every_server};
 
 const START: i64 = 1_704_067_200_000_000;
 const DAY: i64 = 86_400_000_000;
@@ -344,20 +344,9 @@ impl Other {
     }
 }
 
-fn on_servers(test: &impl AsyncFn(Store, &Place)) {
-    on_every_empty(async |place: &Place| {
-        if place.edition != Edition::Sqlite {
-            Store::migrate(&place.url).await.unwrap();
-            let store = Store::open(&place.url).await.unwrap();
-            test(store.clone(), place).await;
-            store.close().await;
-        }
-    });
-}
-
 #[test]
 fn what_is_saved_while_it_is_deleted_goes_too() {
-    on_servers(&async |store, place| {
+    on_every_server(&async |store, place| {
         for way in ["run", "prune", "sweep"] {
             let id = begin_new(&store, way).await;
             let mut other = Other::begins(place, "SELECT").await;
@@ -399,7 +388,7 @@ fn what_is_saved_while_it_is_deleted_goes_too() {
 /// Two that write to the same rows do not block each other: each begins with the lowest.
 #[test]
 fn rows_are_locked_in_the_order_of_their_ids() {
-    on_servers(&async |store, place| {
+    on_every_server(&async |store, place| {
         for way in ["keep", "delete"] {
             let low = begin_new(&store, &format!("{way} low")).await;
             let high = begin_new(&store, &format!("{way} high")).await;

@@ -10,7 +10,7 @@ use store::progress::{Progress, Silent};
 use store::{Edition, LoadAsk, Store};
 
 use crate::bars::{bar, tf, write};
-use crate::places::{on_every_backend, on_every_empty};
+use crate::places::{on_every_backend, on_every_server};
 use crate::schema::run;
 
 const MINUTE: i64 = 60_000_000;
@@ -57,12 +57,7 @@ fn whole(error: &dyn Error) -> String {
 
 #[test]
 fn a_value_that_no_bar_has_is_refused_with_its_place() {
-    on_every_empty(async |place| {
-        if place.edition == Edition::Sqlite {
-            return;
-        }
-        Store::migrate(&place.url).await.unwrap();
-        let store = Store::open(&place.url).await.unwrap();
+    on_every_server(&async |store, place| {
         let mut conn = PgConnection::connect(&place.url).await.unwrap();
         let columns: BTreeSet<Column> = [Column::Volume, Column::QuoteVolume].into();
         let (symbol, timeframe) = ("X".to_owned(), tf("1m"));
@@ -84,20 +79,15 @@ fn a_value_that_no_bar_has_is_refused_with_its_place() {
                 Err(error) => assert!(!is_taken, "{change}: {error}"),
             }
         }
-        store.close().await;
     });
 }
 
 #[test]
 fn bars_written_at_the_end_of_time_are_loaded_like_others() {
-    on_every_empty(async |place| {
-        if place.edition == Edition::Sqlite {
-            return;
-        }
-        Store::migrate(&place.url).await.unwrap();
+    on_every_server(&async |store, place| {
         let folder = tempfile::tempdir().unwrap();
         let cache = store::cache::Cache::new(folder.path().to_owned(), 1 << 30);
-        let store = Store::open(&place.url).await.unwrap().with_cache(cache);
+        let store = store.with_cache(cache);
         let rows: Vec<_> = (0..60).map(|i| bar(START + i * MINUTE, 100)).collect();
         write(&store, "X", "1m", &rows).await;
         let (symbol, timeframe, columns) = ("X".to_owned(), tf("1m"), BTreeSet::new());
@@ -110,7 +100,6 @@ fn bars_written_at_the_end_of_time_are_loaded_like_others() {
                 assert_eq!(store.load(&ask, &Silent).await.unwrap().fingerprint, before);
             }
         }
-        store.close().await;
     });
 }
 

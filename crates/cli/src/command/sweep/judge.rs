@@ -2,14 +2,12 @@
 //! Nothing is printed, and no metric is made here.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::sync::atomic::AtomicBool;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use sim::metrics::Metrics;
+use store::Store;
 use store::sweeps::{Score, VariantRow};
-use store::{Error, Store};
 
 use crate::again::patiently;
 use crate::command::metric::{OverMetrics, in_full};
@@ -106,14 +104,6 @@ impl Judge {
     }
 }
 
-/// Asks the database, again while it is away.
-pub(super) async fn read<T, F: Future<Output = Result<T, Error>>>(
-    store: &Store,
-    ask: impl Fn() -> F,
-) -> Result<T, Fail> {
-    patiently(store, &AtomicBool::new(false), ask).await
-}
-
 /// Shows every variant of a sweep to `see`, by index, a page of rows at a time, until it fails.
 pub(crate) async fn pages(
     store: &Store,
@@ -122,7 +112,7 @@ pub(crate) async fn pages(
 ) -> Result<(), Fail> {
     let mut from = 0;
     loop {
-        let rows = read(store, || store.variants(sweep, from, PAGE)).await?;
+        let rows = patiently(store, || store.variants(sweep, from, PAGE)).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         from = last.idx + 1;
         see(rows)?;
@@ -147,7 +137,7 @@ pub(crate) async fn each_judged(
     let mut from = 0;
     loop {
         let page = || store.scores(sweep, judge.mentioned(), from, PAGE);
-        let scores = read(store, page).await?;
+        let scores = patiently(store, page).await?;
         let Some(last) = scores.last() else { return Ok(()) };
         from = last.idx + 1;
         for score in scores {
@@ -195,7 +185,7 @@ pub(crate) async fn best_rows(
 ) -> Result<Vec<(f64, VariantRow)>, Fail> {
     let best = best(store, sweep, judge, most, fits).await?;
     let indices: Vec<u64> = best.iter().map(|judged| judged.idx).collect();
-    let rows = read(store, || store.variants_of(sweep, &indices)).await?;
+    let rows = patiently(store, || store.variants_of(sweep, &indices)).await?;
     let mut rows: BTreeMap<i64, VariantRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     // One that was deleted meanwhile is passed over.
     Ok(best.iter().filter_map(|j| Some((j.value, rows.remove(&j.id)?))).collect())

@@ -9,6 +9,7 @@ use super::judge::best;
 use super::plan::Plan;
 use super::work::Worker;
 use super::{judge, row, table as variants};
+use crate::again::patiently;
 use crate::args::Global;
 use crate::args::sweep::Judge as JudgeArgs;
 use crate::fail::Fail;
@@ -80,7 +81,7 @@ fn pruned(sweep: &SweepRow, left: u64) -> String {
 
 pub(super) async fn status(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
     let sweep = row(store, id).await?;
-    let left = judge::read(store, || store.n_variants_left(id)).await?;
+    let left = patiently(store, || store.n_variants_left(id)).await?;
     if global.json {
         talk::json(&document(&sweep, left));
         return Ok(());
@@ -117,12 +118,12 @@ async fn why_failed(store: &Store, sweep: &SweepRow) -> Result<Option<(String, u
     if sweep.n_failed == 0 {
         return Ok(None);
     }
-    judge::read(store, || store.commonest_error(sweep.id)).await
+    patiently(store, || store.commonest_error(sweep.id)).await
 }
 
 pub(super) async fn show(global: &Global, store: &Store, id: i64) -> Result<(), Fail> {
     let sweep = &row(store, id).await?;
-    let left = judge::read(store, || store.n_variants_left(id)).await?;
+    let left = patiently(store, || store.n_variants_left(id)).await?;
     if global.json {
         let mut all = document(sweep, left);
         all["definition"] = sweep.definition.clone();
@@ -168,7 +169,7 @@ pub(super) async fn summary(
 ) -> Result<(), Fail> {
     let id = worker.sweep.id;
     let now = row(store, id).await?;
-    let left = judge::read(store, || store.n_variants_left(id)).await?;
+    let left = patiently(store, || store.n_variants_left(id)).await?;
     let why = why_failed(store, &now).await?;
     if let (0, Some((error, n))) = (now.n_completed, &why) {
         let message = format!("every variant of sweep {id} failed, {} by: {error}", count(*n));

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::Store;
 use store::sweeps::VariantRow;
 
-use super::judge::{Judge, read};
+use super::judge::Judge;
 use super::plan::Plan;
+use crate::again::patiently;
 use crate::fail::Fail;
 
 /// The neighbours of a variant that the sweep has.
@@ -34,7 +35,7 @@ pub(super) async fn around(
     let wanted: BTreeSet<u64> = near.iter().flatten().copied().collect();
     // A few for each of the few that are shown, whatever the size of the sweep.
     let wanted: Vec<u64> = wanted.into_iter().collect();
-    let rows = read(store, || store.variants_of(sweep, &wanted)).await?;
+    let rows = patiently(store, || store.variants_of(sweep, &wanted)).await?;
     let values: BTreeMap<u64, Option<f64>> =
         rows.iter().map(|row| (row.idx, judge.objective(row))).collect();
     Ok(near.iter().map(|near| of(near, &values)).collect())

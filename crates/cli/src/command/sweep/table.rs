@@ -11,10 +11,11 @@ use store::Store;
 use store::export::{TableColumn, TableFormat, TableWriter, Target, Values};
 use store::sweeps::{SweepRow, VariantRow};
 
-use super::judge::{Judge, best_rows, pages, parameter, read};
+use super::judge::{Judge, best_rows, pages, parameter};
 use super::plan::Plan;
 use super::stable::{self, Around};
 use super::{judge, row};
+use crate::again::patiently;
 use crate::args::Global;
 use crate::args::sweep::Top;
 use crate::command::kept::{format_of, results_json};
@@ -76,7 +77,7 @@ async fn why_none(
     judge: &Judge,
     fits: impl Fn(u64) -> bool,
 ) -> Result<String, Fail> {
-    if read(store, || store.n_variants_left(sweep.id)).await? == 0 {
+    if patiently(store, || store.n_variants_left(sweep.id)).await? == 0 {
         return Ok(match sweep.n_completed + sweep.n_failed {
             0 => "no variant is saved yet".to_owned(),
             _ => "every variant was deleted by `sweep prune`".to_owned(),

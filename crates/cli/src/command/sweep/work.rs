@@ -20,7 +20,7 @@ use super::judge::Judge;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::shard::Shard;
-use crate::again::patiently;
+use crate::again::patiently_unless;
 use crate::command::run::number;
 use crate::fail::{Code, Fail, Signals};
 use crate::{report, talk};
@@ -321,12 +321,12 @@ impl Worker {
         }
     }
 
-    /// See [`patiently`]; a second Ctrl-C ends the waiting.
+    /// See [`patiently_unless`]; a second Ctrl-C ends the waiting.
     pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
         &self,
         act: impl Fn() -> F,
     ) -> Result<T, Fail> {
-        patiently(&self.store, &self.drop_now, act).await
+        patiently_unless(&self.store, &self.drop_now, act).await
     }
 
     pub(crate) fn spent(&self, stage: impl Fn(&mut Stages) -> &mut Duration, begun: Instant) {
