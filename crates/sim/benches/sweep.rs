@@ -1,11 +1,14 @@
 //! Bar-variants a CPU second of sweeps over a year of minutes in memory, 20 variants of each compared with the reference
 //! loop in the same process. `cargo bench -p sim --bench sweep [-- part of a case's name]`; Linux only, for CPU time.
+//! With `-- pairs [part of a case's name]`: what two threads cost beside two processes that share nothing.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench talks")]
 
 #[path = "../tests/it/ready_file.rs"]
 mod ready_file;
 
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -24,6 +27,8 @@ const CHECKED_VARIABLE: &str = "SWEEP_BENCH_CHECKED";
 /// Rounds a case; the best counts, because others use the machine too.
 const ROUNDS: usize = 3;
 const ROUNDS_VARIABLE: &str = "SWEEP_BENCH_ROUNDS";
+/// The case that a process of a pair runs, each time that it is sent a line.
+const PAIR_VARIABLE: &str = "SWEEP_BENCH_PAIR";
 
 /// Variants of a round at least, and of few variants sweeps: a round must be long beside a tick of the clock.
 const REPEATED: usize = 2_000;
@@ -60,17 +65,27 @@ fn scaling(bars: &Bars, rounds: usize) {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let mut wanted: Vec<String> =
+        std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let rounds = number(ROUNDS_VARIABLE, ROUNDS);
     let bars = walk(BARS);
+    if let Ok(name) = std::env::var(PAIR_VARIABLE) {
+        return one_of_a_pair(&bars, &name);
+    }
+    let in_pairs = wanted.first().is_some_and(|first| first == "pairs");
+    if in_pairs {
+        wanted.remove(0);
+    }
     println!("{}", machine());
-    println!(
-        "{BARS} bars; best of {rounds} rounds, 1 and 2 threads by turns; CPU seconds of the process"
-    );
+    let what = if in_pairs { "middle (least to most)" } else { "best" };
+    println!("{BARS} bars; {what} of {rounds} rounds by turns; CPU seconds of the processes");
     for case in cases() {
         if wanted.is_empty() || wanted.iter().any(|w| case.name.contains(w.as_str())) {
-            measure(&bars, &case, rounds);
+            if in_pairs { pairs(&bars, &case, rounds) } else { measure(&bars, &case, rounds) }
         }
+    }
+    if in_pairs {
+        return;
     }
     if wanted.is_empty() || wanted.iter().any(|w| "scaling".contains(w.as_str())) {
         scaling(&bars, rounds);
@@ -180,6 +195,90 @@ fn measure(bars: &Bars, case: &Case, rounds: usize) {
         100.0 * (best[1] / best[0] - 1.0)
     );
     check(bars, case, &outcomes);
+}
+
+/// CPU seconds of one sweep of a case on so many threads, by the mean of some.
+fn cpu_of(bars: &Bars, case: &Case, threads: usize) -> f64 {
+    let repeats = REPEATED.div_ceil(case.variants.len()).min(REPEATS) * threads;
+    let options = Options { threads, ..Options::default() };
+    let before = cpu_seconds();
+    for _ in 0..repeats {
+        sweep::sweep(bars, &case.rules, &case.variants, &options, &|_, _| ()).unwrap();
+    }
+    (cpu_seconds() - before) / repeats as f64
+}
+
+/// A process that sweeps a case on one thread each time it is told to.
+struct Peer {
+    /// Ends the process where it is dropped.
+    tell: ChildStdin,
+    told: Lines<BufReader<ChildStdout>>,
+    process: Child,
+}
+
+impl Peer {
+    fn start(case: &Case) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(PAIR_VARIABLE, &case.name).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let told = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut peer = Self { tell: process.stdin.take().unwrap(), told, process };
+        // The first is to warm up.
+        peer.begin();
+        peer.seconds();
+        peer
+    }
+
+    fn begin(&mut self) {
+        writeln!(self.tell).unwrap();
+    }
+
+    fn seconds(&mut self) -> f64 {
+        self.told.next().unwrap().unwrap().parse().unwrap()
+    }
+
+    fn end(mut self) {
+        drop(self.tell);
+        self.process.wait().unwrap();
+    }
+}
+
+fn one_of_a_pair(bars: &Bars, name: &str) {
+    let case = cases().into_iter().find(|case| case.name == name).unwrap();
+    for _ in std::io::stdin().lines() {
+        println!("{}", cpu_of(bars, &case, 1));
+    }
+}
+
+/// CPU of one thread alone, of two processes of one thread each at once, and of two threads, by turns. Cores that share
+/// caches, memory and heat slow each other down whatever they do: what a sweep's threads do to each other is what they
+/// cost beside two processes.
+fn pairs(bars: &Bars, case: &Case, rounds: usize) {
+    let mut peers = [(); 2].map(|()| Peer::start(case));
+    let (mut whole, mut machine, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        peers[0].begin();
+        let alone = peers[0].seconds();
+        peers.iter_mut().for_each(Peer::begin);
+        let apart = peers.iter_mut().map(Peer::seconds).sum::<f64>() / 2.0;
+        let threads = cpu_of(bars, case, 2);
+        whole.push(100.0 * (threads / alone - 1.0));
+        machine.push(100.0 * (apart / alone - 1.0));
+        own.push(100.0 * (threads / apart - 1.0));
+    }
+    peers.into_iter().for_each(Peer::end);
+    let shown = |all: &mut Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        let (least, most) = (all[0], all[all.len() - 1]);
+        format!("{:+.0} % ({least:+.0} to {most:+.0})", all[all.len() / 2])
+    };
+    println!(
+        "{:24} two threads beside one {} | two processes beside one {} | two threads beside two processes {}",
+        case.name,
+        shown(&mut whole),
+        shown(&mut machine),
+        shown(&mut own)
+    );
 }
 
 /// Compares some variants with the reference loop.

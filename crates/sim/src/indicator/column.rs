@@ -42,7 +42,7 @@ pub(crate) fn doubles(prices: &[i64], out: &mut [f64]) {
     simd::wide(Doubles { prices, out });
 }
 
-/// Prices that are doubles themselves in units of 1e-8, so that one division is all that rounds.
+/// Prices, which are above 0, that are doubles themselves in units of 1e-8, so that one division is all that rounds.
 struct Doubles<'a> {
     prices: &'a [i64],
     out: &'a mut [f64],
@@ -53,8 +53,9 @@ impl Task for Doubles<'_> {
 
     #[inline(always)]
     fn run(self) {
+        let one = Divisor::new(exact::ONE_E8 as f64);
         for (out, &units) in self.out.iter_mut().zip(self.prices) {
-            *out = units as f64 / exact::ONE_E8 as f64;
+            *out = one.quotient(units as f64);
         }
     }
 }
