@@ -118,6 +118,8 @@ fn strategies_are_listed_shown_started_and_checked() {
             "strategy new my_idea",
             "strategy new my_idea",
             "strategy check my_idea.toml",
+            "strategy check buy_and_hold",
+            "strategy check nothing.toml",
         ]
     ));
     assert!(!shell.path("backtest.db").exists(), "looking at strategies makes no database");
@@ -227,6 +229,8 @@ fn look_ahead_is_checked_and_warm_up_is_measured() {
     let report = shell.json("warmup sma_cross --set fast=3 --set slow=8 --from 2024-03-03 --json");
     assert_eq!((&report["enough"], &report["given"]), (&Value::Bool(true), &Value::from(48)));
     assert_eq!(report["indicators"][1]["equal"], 7, "sma(close, 8)");
+    let short = shell.json("warmup sma_cross --set fast=3 --set slow=99 --to 2024-03-02 --json");
+    assert_eq!((&short["enough"], &short["needed"]), (&Value::Bool(false), &Value::Null));
 }
 
 // ---- What a person types wrong ----

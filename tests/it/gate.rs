@@ -150,7 +150,8 @@ fn a_bar_file_is_the_one_beside_its_baseline_read_as_its_case_says() {
         let (file, csv) = (format!("{folder}/x.toml"), format!("{folder}/BTC-1m.csv"));
         bars(&dir, &csv, price);
         let record = ["--record", "buy_and_hold", &file, "--timeframe", "1m", "--bars", &csv];
-        checked(dir.path(), &record);
+        let said = stderr(&check(dir.path(), &record));
+        assert!(said.contains(&format!("from now on: backtest check {file}\n")), "{said}");
         checked(dir.path(), &[&record[..], &["--symbol", "ETH"]].concat());
         let text = read(&dir, &file).replace(&format!("../{csv}"), "BTC-1m.csv");
         fs::write(dir.path().join(&file), text).expect("it can be written");

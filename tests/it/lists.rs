@@ -208,6 +208,31 @@ fn neighbours_are_those_of_the_grid_whoever_may_be_best() {
     assert_eq!(shell.run("sweep top 1").stderr, "every variant was deleted by `sweep prune`\n");
 }
 
+/// Variants that nothing is said of are not deleted for want of a value, and what makes no sense fails by its reason.
+#[test]
+fn fewer_variants_with_a_value_than_asked_for_are_not_pruned_to() {
+    let shell = Shell::embedded();
+    shell.write("WALK-1m.csv", &market::csv(&market::bars(4, MINUTE_US, 4 * 1_440, false), false));
+    shell.ok("import WALK-1m.csv");
+    let grid = "--param fast=5,10 --param slow=30 --param stop_loss=0,-1,2";
+    let drawn = "--search random --trials 90 --seed 7";
+    let said = shell.run(&format!("sweep sma_cross --timeframe 1m {grid} {drawn}")).stderr;
+    assert!(said.contains("of 90 trials, the grid has 6 variants: all are run"), "{said}");
+    assert!(shell.ok("sweep show 1").contains("random search, 90 trials, seed 7"));
+    let all = shell.ok("sweep export 1");
+    assert_eq!(all.matches("a stop or target must be above 0 %").count(), 4, "{all}");
+    for (line, why) in [
+        ("sweep prune 1", "--best"),
+        ("sweep prune 1 --best 3", "only 2 of 6 variants have a defined `sharpe_ratio`; nothing"),
+        ("sweep heatmap 1 --x fast --y fast", "--x and --y are one"),
+    ] {
+        let refused = shell.run(line);
+        assert!(refused.code == Some(2) && refused.stderr.contains(why), "{refused:?}");
+    }
+    assert_eq!(shell.json("sweep status 1 --json")["left"], 6);
+    assert_eq!(shell.ok("sweep prune 1 --best 2"), "kept the best 2, deleted 4\n");
+}
+
 /// What is said when there is nothing to print is true, and what JSON was asked for is JSON.
 #[test]
 fn nothing_to_print_is_told_by_its_reason() {

@@ -645,7 +645,8 @@ fn the_same_sweep_goes_on_and_another_is_another() {
         let shown: Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(shown["identity"], single["identity"], "a variant is the run of its parameters");
         assert_eq!(shown["rules"], single["rules"]);
-        let (code, said) = bad(url, &["sweep", "prune", "3", "--objective", "sharpe_ratio"]);
+        let (code, said) =
+            bad(url, &["sweep", "prune", "3", "--best", "2", "--objective", "sharpe_ratio"]);
         assert!(code == 2 && said.contains("nothing was deleted"), "{said}");
         assert_eq!(
             good(url, &["sweep", "prune", "3", "--best", "2", "--objective", "total_return"]),

@@ -79,6 +79,15 @@ pub(crate) fn say_with_commands(words: String, commands: Vec<String>) {
     let _ = PLACE.set(Place { words, commands });
 }
 
+/// A word as it is typed in a shell.
+pub(crate) fn typed(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 impl Place {
     /// `text` with the words in every command of ours.
     fn named_in(&self, text: &str) -> String {

@@ -186,7 +186,7 @@ impl SignalRules {
             Ok(match l {
                 None => None,
                 Some(Level::Percent(percent)) => {
-                    Some(Gap::Fraction(percent.bind(params)? / Decimal::ONE_HUNDRED))
+                    Some(Gap::Fraction(percent.build(params, fraction)?))
                 }
                 Some(Level::Quote(expr)) => Some(Gap::Quote(expr.bind(params)?)),
             })
@@ -211,6 +211,15 @@ impl SignalRules {
             fired: Default::default(),
             distances: Default::default(),
         })
+    }
+}
+
+/// How far a level lies that is given in per cent.
+fn fraction(percent: Decimal) -> Result<Decimal, &'static str> {
+    if percent > Decimal::ZERO {
+        Ok(percent / Decimal::ONE_HUNDRED)
+    } else {
+        Err("a stop or target must be above 0 %")
     }
 }
 

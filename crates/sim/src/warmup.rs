@@ -45,11 +45,11 @@ pub struct Report {
 
 impl Report {
     /// Bars of warm-up to ask for: so many that decisions are the same and every indicator has a value. It is a lower
-    /// bound: decisions that did not come up on these bars could not differ.
+    /// bound: decisions that did not come up on these bars could not differ. `None` where these bars are too few to
+    /// tell, or an indicator has no value on them.
     #[must_use]
     pub fn needed(&self) -> Option<usize> {
-        let values = self.indicators.iter().filter_map(|indicator| indicator.first).max();
-        Some(self.decisions?.max(values.unwrap_or(0)))
+        self.indicators.iter().try_fold(self.decisions?, |most, one| Some(most.max(one.first?)))
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod save;
 mod server;
 mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -312,13 +312,18 @@ pub(crate) async fn retag(
     remove: &[String],
 ) -> Result<Vec<Vec<String>>, Error> {
     let mut tx = store.begin_tx(Mode::Write, "changing tags").await?;
-    let mut all = Vec::new();
-    for &id in ids {
+    let mut all = BTreeMap::new();
+    for id in ascending(ids) {
         let tags = retag_one(&mut tx, id, add, remove).await?;
-        all.push(tags.ok_or_else(|| Error::NoRun { place: store.place(), id })?);
+        all.insert(id, tags.ok_or_else(|| Error::NoRun { place: store.place(), id })?);
     }
     tx.commit().await?;
-    Ok(all)
+    Ok(ids.iter().filter_map(|id| all.get(id).cloned()).collect())
+}
+
+/// Each once, in the order in which everybody locks them.
+fn ascending(ids: &[i64]) -> BTreeSet<i64> {
+    ids.iter().copied().collect()
 }
 
 /// The tags of a run after a change; `None` when there is no such run.
@@ -355,8 +360,7 @@ pub(crate) async fn note(store: &Store, id: i64, notes: Option<&str>) -> Result<
 pub(crate) async fn delete(store: &Store, ids: &[i64]) -> Result<u64, Error> {
     let mut tx = store.begin_tx(Mode::Write, "deleting runs").await?;
     let mut deleted = 0;
-    // Ascending, as everybody locks them.
-    for id in ids.iter().copied().collect::<BTreeSet<_>>() {
+    for id in ascending(ids) {
         deleted += erase(&mut tx, &ONE, id).await?;
     }
     tx.commit().await?;

@@ -199,7 +199,7 @@ pub(crate) enum Command {
     Prune {
         id: i64,
         /// How many of the best to keep
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, value_name = "N")]
         best: usize,
         #[command(flatten)]
         judge: Judge,

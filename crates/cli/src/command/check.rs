@@ -26,6 +26,7 @@ use crate::command::run::{self, Prepared};
 use crate::fail::{Code, Fail};
 use crate::report;
 use crate::synthetic;
+use crate::table::counted;
 use crate::talk::{self, Bar, Unit};
 
 /// Cases that run at once.
@@ -212,11 +213,12 @@ fn tell(global: &Global, verdicts: &[Verdict]) -> Result<(), Fail> {
     if std::env::var("GITHUB_ACTIONS").is_ok_and(|v| v == "true") {
         verdicts.iter().filter_map(Verdict::annotation).for_each(talk::say);
     }
+    let all = counted(verdicts.len() as u64, "case");
     if broken > 0 {
-        return Err(Fail::data(format!("{broken} of {} cases could not run", verdicts.len())));
+        return Err(Fail::data(format!("{broken} of {all} could not run")));
     }
     if failed > 0 {
-        let message = format!("{failed} of {} cases are not as expected", verdicts.len());
+        let message = format!("{failed} of {all} not as expected");
         return Err(Fail::new(Code::Gate, anyhow::anyhow!(message)).hint(
             "if the change is meant, take it over with `backtest check --update` and review the diff",
         ));
@@ -255,7 +257,13 @@ async fn record(stores: &mut Stores<'_>, args: &args::Check, strategy: &str) -> 
         talk::json(&json!({ "file": file, "case": name, "trades": got.trades.len() }));
     } else {
         talk::data(&format!("{file}: recorded `{name}`"));
-        talk::say("from now on: backtest check");
+        // Those of the folder are found by themselves.
+        let named = if path.parent() == Some(Path::new(FOLDER)) {
+            String::new()
+        } else {
+            format!(" {}", talk::typed(&file))
+        };
+        talk::say(format!("from now on: backtest check{named}"));
     }
     Ok(())
 }

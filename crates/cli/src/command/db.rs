@@ -5,7 +5,7 @@ use store::admin::{self, Admin, Doomed, Health, Kept, Maintained, Policy, State,
 
 use crate::args::{Db, Global, Policies, Switch};
 use crate::fail::{Code, Fail};
-use crate::table::{count, table};
+use crate::table::{count, counted, table};
 use crate::talk::{self, Bar, Unit};
 use crate::when;
 
@@ -68,12 +68,12 @@ fn print_status(global: &Global, status: &Status) -> Result<(), Fail> {
     }
     if let Some(security) = &status.security {
         lines.push(format!(
-            "row security {} tables, {} policies, {} users bound to a role; role authenticated_users {}; {} chunks open",
+            "row security {} tables, {} policies, {} users bound to a role; role authenticated_users {}; {} open",
             security.protected_tables,
             security.policies,
             security.bound_users,
             if security.role { "exists" } else { "is missing" },
-            security.open_chunks
+            counted(security.open_chunks, "chunk")
         ));
         let compression = if status.compression { "on" } else { "not active" };
         lines.push(format!("compression  {compression}"));

@@ -115,9 +115,7 @@ fn database_words(db: &str, of_environment: Option<&str>) -> Option<String> {
     if db == of_environment.unwrap_or(DEFAULT_DB) {
         return None;
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    let quoted = || format!("'{}'", db.replace('\'', r"'\''"));
-    Some(format!("--db {}", if db.chars().all(plain) { db.to_owned() } else { quoted() }))
+    Some(format!("--db {}", talk::typed(db)))
 }
 
 /// Takes over how long a server may take for a statement, where the environment says so.

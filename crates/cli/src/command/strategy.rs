@@ -98,7 +98,8 @@ fn new(global: &Global, name: &str) -> Result<(), Fail> {
 
 fn check(global: &Global, file: &Path) -> Result<(), Fail> {
     let path = file.display().to_string();
-    let path = if path.contains('/') { path } else { format!("./{path}") };
+    // A file is meant where there is one, whatever it is called; else it may be a ready one.
+    let path = if path.contains('/') || !file.exists() { path } else { format!("./{path}") };
     let definition = run::definition(&path)?;
     // There is no --set here: its defaults are what is wrong.
     let in_file = |error: FileError| {
@@ -115,6 +116,9 @@ fn check(global: &Global, file: &Path) -> Result<(), Fail> {
     let columns: Vec<&str> = definition.columns().into_iter().map(Column::name).collect();
     let reads = if columns.is_empty() { "the four prices".to_owned() } else { columns.join(", ") };
     let name = &definition.name;
-    talk::data(&format!("{path}: `{name}` is good; {params}; reads {reads}"));
+    let params = params.to_string();
+    let parts = [format!("`{name}` is good"), params, format!("reads {reads}")];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    talk::data(&format!("{path}: {}", parts.join("; ")));
     Ok(())
 }

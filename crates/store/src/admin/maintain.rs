@@ -135,7 +135,8 @@ async fn delete(
         drop_chunks(conn, rule).await?;
         progress.advance(doomed.rows);
         rows = doomed.rows;
-        what = format!("dropped {chunks} chunks of {} older than {}", rule.table, rule.after);
+        let s = if chunks == 1 { "" } else { "s" };
+        what = format!("dropped {chunks} chunk{s} of {} older than {}", rule.table, rule.after);
     } else if doomed.rows > 0 {
         rows = delete_rows(conn, rule, progress).await?;
         what = format!("deleted rows of {} older than {}", rule.table, rule.after);

@@ -22,7 +22,7 @@ use crate::args::sweep::{IfExists, Search, Start};
 use crate::command::lookahead;
 use crate::command::run::{self, Prepared};
 use crate::fail::Fail;
-use crate::table::counted;
+use crate::table::{count, counted};
 use crate::talk::{self, Bar, Unit};
 use crate::verdict;
 
@@ -65,6 +65,11 @@ pub(super) async fn begin(
     let grid = kept.grid(&definition)?;
     let space =
         Space::new(grid, asks.len(), &kept.search(), args.max_variants).map_err(grid_fail)?;
+    let trials = kept.search.trials.filter(|trials| *trials > space.n_variants());
+    if let Some(trials) = trials {
+        let all = counted(space.n_variants(), "variant");
+        talk::say(format!("of {} trials, the grid has {all}: all are run", count(trials)));
+    }
     let shard = match &args.work.shard {
         Some(text) => Shard::parse(text, &|name| std::env::var(name).ok())?,
         None => Shard::ALL,

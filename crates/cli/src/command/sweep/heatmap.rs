@@ -77,7 +77,8 @@ fn axes<'a>(plan: &'a Plan, args: &Heatmap) -> Result<(&'a KeptAxis, &'a KeptAxi
     let x = args.x.as_deref().map_or_else(|| free(None), find)?;
     let y = args.y.as_deref().map_or_else(|| free(Some(&x.name)), find)?;
     if x.name == y.name {
-        return Err(Fail::usage("a heat map needs two dimensions").hint("give --x and --y"));
+        return Err(Fail::usage("a heat map needs two dimensions, and --x and --y are one")
+            .hint("leave one of them out"));
     }
     Ok((x, y))
 }

@@ -87,9 +87,22 @@ impl Judge {
 
     /// That no variant has a value, in words.
     pub(crate) fn no_value(&self) -> String {
+        self.defined("no variant has", "meets")
+    }
+
+    /// The same where only `n` of `all` variants have a value.
+    pub(crate) fn few_values(&self, n: usize, all: u64) -> String {
+        match n {
+            0 => self.no_value(),
+            1 => self.defined(&format!("only 1 of {all} variants has"), "meets"),
+            n => self.defined(&format!("only {n} of {all} variants have"), "meet"),
+        }
+    }
+
+    fn defined(&self, who: &str, meets: &str) -> String {
         let keep = self.keep.as_ref();
-        let keep = keep.map_or_else(String::new, |keep| format!(" and meets `{}`", keep.source()));
-        format!("no variant has a defined `{}`{keep}", self.source())
+        let keep = keep.map_or_else(String::new, |k| format!(" and {meets} `{}`", k.source()));
+        format!("{who} a defined `{}`{keep}", self.source())
     }
 
     /// The metrics that it reads.

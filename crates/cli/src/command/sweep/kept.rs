@@ -105,7 +105,8 @@ async fn say_status(store: &Store, sweep: &SweepRow, left: u64) -> Result<(), Fa
         counted(sweep.n_blocks, "block"),
     ));
     if let Some((error, n)) = why_failed(store, sweep).await? {
-        talk::data(&format!("  {} failed by: {error}", count(n)));
+        let others = if n < sweep.n_failed { ", the others by something else" } else { "" };
+        talk::data(&format!("  {} failed by: {error}{others}", count(n)));
     }
     if sweep.status == "STOPPED" || sweep.status == "CANCELLED" {
         talk::say(format!("go on with: backtest sweep resume {}", sweep.id));
@@ -155,8 +156,8 @@ pub(super) async fn show(global: &Global, store: &Store, id: i64) -> Result<(), 
         talk::data(&format!("  where {rule}"));
     }
     let keep = kept.keep.map_or_else(String::new, |keep| format!(", if {keep}"));
-    let (search, trades) = (&kept.search.kind, &kept.trades);
-    talk::data(&format!("  {search} search; objective {}{keep}; trades {trades}", kept.objective));
+    let (search, trades) = (kept.search.words(), &kept.trades);
+    talk::data(&format!("  {search}; objective {}{keep}; trades {trades}", kept.objective));
     say_status(store, sweep, left).await
 }
 
@@ -239,9 +240,15 @@ pub(super) async fn prune(
     let plan = Plan::of(&sweep.definition)?;
     let judge = judge(&plan, args)?;
     let best = best(store, id, &judge, most, |_| true).await?;
-    if best.is_empty() && most > 0 {
-        let message = format!("{}; nothing was deleted", judge.no_value());
-        return Err(Fail::usage(message).hint("give another --objective or --keep"));
+    let left = patiently(store, || store.n_variants_left(id)).await?;
+    // Those that are judged by nothing are none of the best, but fewer than asked for shall not stay.
+    if best.len() < most && (best.len() as u64) < left {
+        let message = format!("{}; nothing was deleted", judge.few_values(best.len(), left));
+        let hint = match best.len() {
+            0 => "give another --objective or --keep".to_owned(),
+            n => format!("`--best {n}` keeps just these; or give another --objective or --keep"),
+        };
+        return Err(Fail::usage(message).hint(hint));
     }
     let keep: Vec<i64> = best.iter().map(|judged| judged.id).collect();
     let deleted = store.prune_sweep(id, &keep).await?;

@@ -15,6 +15,7 @@ use strategies::Definition;
 use crate::command::metric::rule;
 use crate::command::origin;
 use crate::fail::{Code, Fail};
+use crate::table::counted;
 
 /// A sweep as `sweeps.definition` holds it: everything that a worker has to know. Decimals are text.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,6 +57,20 @@ pub(crate) struct KeptSearch {
     pub(crate) kind: String,
     pub(crate) trials: Option<u64>,
     pub(crate) seed: Option<u64>,
+}
+
+impl KeptSearch {
+    /// `random search, 30 trials, seed 0`
+    pub(crate) fn words(&self) -> String {
+        let mut words = format!("{} search", self.kind);
+        if let Some(trials) = self.trials {
+            words += &format!(", {}", counted(trials, "trial"));
+        }
+        if let Some(seed) = self.seed {
+            words += &format!(", seed {seed}");
+        }
+        words
+    }
 }
 
 /// Bars that variants are run on. Times are microseconds UTC.
